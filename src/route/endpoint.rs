@@ -1,0 +1,138 @@
+//! One registered endpoint: where an instance listens, who it is, and what it told about itself.
+//!
+//! An endpoint never changes after its birth; a registration with other facts makes another endpoint.
+//! The one thing that moves is the count of requests under way.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{component::Component, peer::Peer};
+
+/// The facts of one registration for one endpoint, plus the number of requests it is working on.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Address and expected identity.
+    pub peer: Peer,
+    /// Everything else that was registered.
+    pub facts: Facts,
+    /// The `component` tag, resolved.
+    pub component: Component,
+    in_flight: AtomicU32,
+}
+
+/// What a registration says beside address and identity. Fields are empty where it was silent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// Application id (`app`).
+    pub app_id: Box<str>,
+    /// Instance id (`private_instance_id`).
+    pub instance_id: Box<str>,
+    /// Instance index (`private_instance_index`), a decimal number by custom only.
+    pub instance_index: Box<str>,
+    /// Protocol that the app speaks.
+    pub protocol: Protocol,
+    /// Name that the certificate must carry, as registered.
+    pub server_cert_domain_san: Box<str>,
+    /// Tags in the order of the message; `None` where they were null or absent.
+    pub tags: Option<Box<[(Box<str>, Box<str>)]>>,
+    /// Route service, if the route is bound to one.
+    pub route_service_url: Box<str>,
+    /// Isolation segment.
+    pub isolation_segment: Box<str>,
+    /// Availability zone; not part of equality (see [`Endpoint::same_as`]).
+    pub availability_zone: Box<str>,
+    /// Age after which a plain endpoint is stale; zero where the message left it to the configuration.
+    pub stale_threshold: Duration,
+    /// When the platform last changed the endpoint, nanoseconds since the epoch; for equality and a metric.
+    pub updated_at_ns: i64,
+    /// Balancing algorithm asked for by the route options, verbatim.
+    pub balancing: Box<str>,
+}
+
+/// What an app behind an endpoint speaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1, also where the message says nothing.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// Anything else, stored as it came and spoken to as HTTP/1.1.
+    Other(Box<str>),
+}
+
+impl Protocol {
+    /// The name as it appears in `/routes` and in messages.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl Endpoint {
+    /// A new endpoint with nothing under way.
+    #[must_use]
+    pub fn new(peer: Peer, facts: Facts) -> Self {
+        let component = Component::named(facts.tag("component").unwrap_or_default());
+        Self { peer, facts, component, in_flight: AtomicU32::new(0) }
+    }
+
+    /// Whether `other` is the same registration repeated: all facts but the availability zone
+    /// (gorouter.md section 4, endpoint identity).
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let (a, b) = (&self.facts, &other.facts);
+        self.peer == other.peer
+            && a.app_id == b.app_id
+            && a.instance_id == b.instance_id
+            && a.instance_index == b.instance_index
+            && a.protocol == b.protocol
+            && a.server_cert_domain_san == b.server_cert_domain_san
+            && a.tags == b.tags
+            && a.route_service_url == b.route_service_url
+            && a.isolation_segment == b.isolation_segment
+            && a.stale_threshold == b.stale_threshold
+            && a.updated_at_ns == b.updated_at_ns
+            && a.balancing == b.balancing
+    }
+
+    /// Requests sent whose response headers have not arrived.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Counts one more request until the guard is dropped.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
+        InFlight(Arc::clone(self))
+    }
+}
+
+impl Facts {
+    /// The value of tag `name`.
+    #[must_use]
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        self.tags.as_deref()?.iter().find(|(key, _)| **key == *name).map(|(_, value)| &**value)
+    }
+}
+
+/// One request counted at its endpoint; uncounted on drop.
+#[derive(Debug)]
+pub struct InFlight(Arc<Endpoint>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}

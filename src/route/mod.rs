@@ -1,0 +1,10 @@
+//! The vocabulary of routing: hosts, endpoints, leases, pools, and how one is picked. Pure.
+
+pub mod component;
+pub mod endpoint;
+pub mod lease;
+pub mod moment;
+pub mod peer;
+pub mod pick;
+pub mod pool;
+pub mod uri;

@@ -1,0 +1,1 @@
+//! Which endpoint of a pool takes the next attempt.
