@@ -1,4 +1,12 @@
-//! Stub: written by the owner of the request path.
+//! Why a request fails, whose fault it is, and what follows: one type, one table.
+//!
+//! Every step of the request path ends in a [`Failure`] or a response; no step writes a status code.
+//! [`Failure::verdict`] is the whole policy (gorouter.md sections 6 and 7.3): it names every case, so a
+//! new one does not compile until somebody has decided what it means.
+
+use std::{borrow::Cow, io, net::SocketAddr};
+
+use trueroute_identity::Refusal;
 
 /// What a failed attempt means for the endpoint's place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,4 +17,334 @@ pub enum Fate {
     Mark,
     /// The endpoint leaves the table (TLS endpoints only; a plain one is marked).
     Prune,
+}
+
+/// Whether the request may go to another endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Never: it may have been delivered, or the answer would be the same.
+    Never,
+    /// Only a request whose repetition does no harm (RFC 9110 section 9.2.2, no body or an idempotency key).
+    Replayable,
+    /// Always: no endpoint can have acted on it.
+    Always,
+}
+
+/// A request's failure, with its cause.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The request names no host, or the client's own address.
+    #[error("empty host")]
+    EmptyHost,
+    /// No route for the host and path.
+    #[error("unknown route")]
+    UnknownRoute {
+        /// Host header as sent.
+        host: String,
+    },
+    /// The route is known and has no endpoints.
+    #[error("no endpoints")]
+    NoEndpoints {
+        /// Host header as sent.
+        host: String,
+    },
+    /// Every endpoint of the route works on as many requests as it may.
+    #[error("connection limit reached")]
+    ConnectionLimit {
+        /// Host header as sent.
+        host: String,
+    },
+    /// Every endpoint was tried, or has left the table meanwhile.
+    #[error("No endpoints available")]
+    NoEndpointLeft,
+    /// TCP to the endpoint did not come about.
+    #[error("{0}")]
+    Dial(DialError),
+    /// The endpoint did not prove its identity, or refused ours, before anything was sent.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The endpoint refused our certificate after the handshake (TLS 1.3), and delivered nothing to the app.
+    #[error("{0}")]
+    RefusedLate(Refusal),
+    /// The connection broke before the whole head of the request was handed to it.
+    #[error("{0}")]
+    Unsent(BrokenConnection),
+    /// The endpoint reset the connection after the request was sent.
+    #[error("{0}")]
+    Reset(BrokenConnection),
+    /// The endpoint closed the connection without an answer.
+    #[error("EOF")]
+    Eof,
+    /// The connection broke otherwise.
+    #[error("{0}")]
+    Broken(BrokenConnection),
+    /// No answer within `endpoint_timeout`, though a connection was there.
+    #[error("context deadline exceeded")]
+    Timeout,
+    /// No connection within `endpoint_timeout`.
+    #[error("context deadline exceeded")]
+    ConnectTimeout,
+    /// The answer is not one that may be forwarded.
+    #[error("net/http: HTTP/1.x transport connection broken: {0}")]
+    BadResponse(BadResponse),
+    /// The endpoint switched protocols unasked, or to another protocol than was asked for.
+    #[error("unexpected switch of protocols")]
+    Switched,
+    /// The client is gone.
+    #[error("context canceled")]
+    ClientGone,
+}
+
+/// TCP to an endpoint failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The system refused.
+    #[error("dial tcp {address}: connect: {}", go_io(.error))]
+    Connect {
+        /// `host:port`.
+        address: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Nobody answered in time.
+    #[error("dial tcp {address}: i/o timeout")]
+    Timeout {
+        /// `host:port`.
+        address: String,
+    },
+    /// The host name has no address.
+    #[error("dial tcp: lookup {host}: {error}")]
+    Lookup {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        error: io::Error,
+    },
+}
+
+/// A connection that broke, in the words that operators know from Go's errors.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} tcp {}->{}: {operation}: {}", address(.local), address(.remote), go_io(.error))]
+pub struct BrokenConnection {
+    /// `read` or `write`.
+    pub operation: &'static str,
+    /// Our address.
+    pub local: Option<SocketAddr>,
+    /// The endpoint's address.
+    pub remote: Option<SocketAddr>,
+    /// What the system says.
+    pub error: io::Error,
+}
+
+fn address(address: &Option<SocketAddr>) -> Cow<'static, str> {
+    address.map_or(Cow::Borrowed("?"), |address| address.to_string().into())
+}
+
+/// The text of a system error without Rust's `(os error N)`, in lower case as Go prints it.
+fn go_io(error: &io::Error) -> Cow<'static, str> {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::ConnectionReset => "connection reset by peer".into(),
+        io::ErrorKind::BrokenPipe => "broken pipe".into(),
+        io::ErrorKind::TimedOut => "connection timed out".into(),
+        io::ErrorKind::HostUnreachable => "no route to host".into(),
+        io::ErrorKind::NetworkUnreachable => "network is unreachable".into(),
+        _ => {
+            let text = error.to_string();
+            text.split(" (os error").next().unwrap_or_default().to_lowercase().into()
+        }
+    }
+}
+
+/// A response that is not forwarded. The texts are those that operators of Gorouter know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadResponse {
+    /// The first line is not a status line.
+    #[error("malformed HTTP response {0:?}")]
+    StatusLine(String),
+    /// The status is not three digits.
+    #[error("malformed HTTP status code {0:?}")]
+    StatusCode(String),
+    /// A field line is broken.
+    #[error("malformed MIME header line: {0}")]
+    Field(String),
+    /// The connection ended inside the head.
+    #[error("malformed MIME header: missing colon: {0:?}")]
+    Truncated(String),
+    /// A transfer coding other than chunked.
+    #[error("unsupported transfer encoding: {0:?}")]
+    Coding(String),
+    /// More than one transfer coding field.
+    #[error("too many transfer encodings: [{}]", quoted(.0))]
+    Codings(Vec<String>),
+    /// Lengths that differ.
+    #[error("http: message cannot contain multiple Content-Length headers; got [{}]", quoted(.0))]
+    Lengths(Vec<String>),
+    /// A length that is not a decimal number.
+    #[error("bad Content-Length {0:?}")]
+    Length(String),
+    /// The head is larger than allowed.
+    #[error("net/http: server response headers exceeded {0} bytes; aborted")]
+    TooLarge(usize),
+    /// Interim responses without end.
+    #[error("net/http: too many 1xx informational responses")]
+    Interim,
+}
+
+fn quoted(values: &[String]) -> String {
+    values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(" ")
+}
+
+/// A counter that a failure moves (gorouter.md section 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// `rejected_requests`
+    RejectedRequests,
+    /// `backend_exhausted_conns`
+    ExhaustedConns,
+    /// `backend_invalid_id`
+    InvalidId,
+    /// `backend_invalid_tls_cert`
+    InvalidTlsCert,
+    /// `backend_tls_handshake_failed`
+    TlsHandshakeFailed,
+    /// `bad_gateways`
+    BadGateways,
+}
+
+/// What the client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// `X-Cf-RouterError`; none for the bare 502 of a wrong protocol switch.
+    pub router_error: Option<String>,
+    /// `Cache-Control`, where the case has one.
+    pub cache_control: Option<&'static str>,
+    /// Body without its final newline; none for an empty body.
+    pub body: Option<String>,
+}
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// May another endpoint get the request?
+    pub retry: Retry,
+    /// What becomes of the endpoint.
+    pub fate: Fate,
+    /// Whether it is proven that no byte of the request reached an app, so that the attempt need not count.
+    pub proven_unsent: bool,
+    /// Counter moved once, when the failure becomes the answer.
+    pub counter: Option<Counter>,
+    /// A short, fixed name for metrics.
+    pub reason: &'static str,
+}
+
+impl Failure {
+    /// The one table: retry, fate, proof, counter, reason.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        use Counter::{BadGateways, ExhaustedConns, InvalidId, InvalidTlsCert, RejectedRequests, TlsHandshakeFailed};
+        use Fate::{Keep, Mark, Prune};
+        use Retry::{Always, Never, Replayable};
+        let (retry, fate, proven_unsent, counter, reason) = match self {
+            Self::EmptyHost => (Never, Keep, true, Some(RejectedRequests), "empty_host"),
+            Self::UnknownRoute { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_route"),
+            Self::NoEndpoints { .. } => (Never, Keep, true, None, "no_endpoints"),
+            Self::ConnectionLimit { .. } => (Never, Keep, true, Some(ExhaustedConns), "connection_limit"),
+            Self::NoEndpointLeft => (Never, Keep, true, Some(BadGateways), "no_endpoint_left"),
+            Self::Dial(_) => (Always, Prune, true, Some(BadGateways), "dial"),
+            Self::Refused(refusal) => match refusal {
+                Refusal::NotTls => (Always, Prune, true, Some(TlsHandshakeFailed), "not_tls"),
+                Refusal::WrongIdentity { .. } => (Always, Prune, true, Some(InvalidId), "wrong_identity"),
+                Refusal::Untrusted(_) | Refusal::Expired { .. } => (Always, Prune, true, Some(InvalidTlsCert), "untrusted"),
+                Refusal::OurCertificateRefused(_) => (Always, Prune, true, None, "certificate_refused"),
+                Refusal::HandshakeFailure => (Always, Prune, true, Some(TlsHandshakeFailed), "handshake_failure"),
+                Refusal::TimedOut => (Always, Prune, true, Some(BadGateways), "handshake_timeout"),
+                Refusal::ProtocolVersion => (Always, Prune, true, Some(BadGateways), "protocol_version"),
+                Refusal::Reset => (Always, Mark, true, Some(BadGateways), "handshake_reset"),
+                Refusal::OtherAlert(_) | Refusal::Eof | Refusal::Io(_) | Refusal::Other(_) => {
+                    (Always, Keep, true, Some(BadGateways), "handshake_broken")
+                }
+            },
+            Self::RefusedLate(_) => (Always, Prune, true, None, "certificate_refused_late"),
+            Self::Unsent(_) => (Always, Keep, false, Some(BadGateways), "unsent"),
+            Self::Reset(_) => (Never, Mark, false, Some(BadGateways), "reset"),
+            Self::Eof => (Replayable, Keep, false, Some(BadGateways), "eof"),
+            Self::Broken(_) => (Never, Keep, false, Some(BadGateways), "broken"),
+            Self::Timeout => (Never, Keep, false, Some(BadGateways), "timeout"),
+            Self::ConnectTimeout => (Always, Keep, true, Some(BadGateways), "connect_timeout"),
+            Self::BadResponse(_) => (Never, Keep, false, Some(BadGateways), "bad_response"),
+            Self::Switched => (Never, Keep, false, Some(BadGateways), "switched"),
+            Self::ClientGone => (Never, Keep, false, None, "client_gone"),
+        };
+        Verdict { retry, fate, proven_unsent, counter, reason }
+    }
+
+    /// What the client is told about it.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        const BAD_GATEWAY: &str = "502 Bad Gateway: Registered endpoint failed to handle the request.";
+        const BRIEF: Option<&str> = Some("public,max-age=2");
+        const NEVER: Option<&str> = Some("no-cache, no-store");
+        let lookup = |status, error: &str, cache_control, body: String| Answer {
+            status,
+            router_error: Some(error.into()),
+            cache_control,
+            body: Some(body),
+        };
+        let endpoint = |status, body: &str| Answer {
+            status,
+            router_error: Some(format!("endpoint_failure ({self})")),
+            cache_control: None,
+            body: Some(body.into()),
+        };
+        match self {
+            Self::EmptyHost => lookup(400, "empty_host", BRIEF, "400 Bad Request: Request had empty Host header".into()),
+            Self::UnknownRoute { host } => {
+                let body = format!("404 Not Found: Requested route ('{host}') does not exist.");
+                lookup(404, "unknown_route", NEVER, body)
+            }
+            Self::NoEndpoints { host } => {
+                let body = format!("503 Service Unavailable: Requested route ('{host}') has no available endpoints.");
+                lookup(503, "no_endpoints", BRIEF, body)
+            }
+            Self::ConnectionLimit { host } => {
+                let body =
+                    format!("503 Service Unavailable: Requested route ('{host}') has reached the connection limit.");
+                lookup(503, "Connection Limit Reached", None, body)
+            }
+            Self::Refused(refusal) | Self::RefusedLate(refusal) => match refusal {
+                Refusal::NotTls | Refusal::HandshakeFailure => endpoint(525, "525 SSL Handshake Failed"),
+                Refusal::WrongIdentity { .. } => endpoint(503, "503 Service Unavailable"),
+                Refusal::Untrusted(_) | Refusal::Expired { .. } => endpoint(526, "526 Invalid SSL Certificate"),
+                Refusal::OurCertificateRefused(_) => endpoint(496, "496 SSL Certificate Required"),
+                Refusal::TimedOut
+                | Refusal::ProtocolVersion
+                | Refusal::Reset
+                | Refusal::OtherAlert(_)
+                | Refusal::Eof
+                | Refusal::Io(_)
+                | Refusal::Other(_) => endpoint(502, BAD_GATEWAY),
+            },
+            Self::ClientGone => endpoint(499, "499 Request Cancelled"),
+            Self::Switched => Answer { status: 502, router_error: None, cache_control: None, body: None },
+            Self::NoEndpointLeft
+            | Self::Dial(_)
+            | Self::Unsent(_)
+            | Self::Reset(_)
+            | Self::Eof
+            | Self::Broken(_)
+            | Self::Timeout
+            | Self::ConnectTimeout
+            | Self::BadResponse(_) => endpoint(502, BAD_GATEWAY),
+        }
+    }
+}
+
+/// The reason phrase that goes with a status: Go's own, or `status code N` where Go knows none.
+#[must_use]
+pub fn reason_phrase(status: u16) -> Option<String> {
+    let known = http::StatusCode::from_u16(status).is_ok_and(|status| status.canonical_reason().is_some());
+    (!known).then(|| format!("status code {status}"))
 }

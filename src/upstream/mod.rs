@@ -1,1 +1,171 @@
-//! Stub.
+//! One request to one peer: from an idle connection or a new one, and back a response or a failure that
+//! says what is known about delivery.
+
+pub mod chunked;
+pub mod connection;
+pub mod dial;
+pub mod idle;
+pub mod replay;
+pub mod reply;
+pub mod request;
+pub mod response;
+pub mod stream;
+pub mod upload;
+
+use std::{future::poll_fn, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body::Body;
+use tokio::time::{Instant, timeout_at};
+use trueroute_identity::Dialer;
+
+use self::{
+    connection::{Call, Connection, Terms},
+    dial::DialTimes,
+    idle::{Home, Limits},
+    replay::Replayable,
+    reply::ReplyBody,
+    request::RequestHead,
+    response::Head,
+    stream::Stream,
+};
+use crate::{failure::Failure, route::peer::Peer};
+
+/// A worker's way to the endpoints: its idle connections and what it takes to make new ones.
+#[derive(Clone)]
+pub struct Upstream {
+    home: Home,
+    dialer: Arc<Dialer>,
+    times: DialTimes,
+}
+
+/// An answer.
+pub enum Reply<B: Body<Data = Bytes> + Unpin + Send + 'static> {
+    /// A response; its body is read as it is asked for.
+    Response(Head, ReplyBody<B>),
+    /// The endpoint switched protocols: its stream, and what it sent already.
+    Switched(Head, Stream, BytesMut),
+}
+
+/// What a successful attempt tells beside its answer, or a failed one beside its failure.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    /// A connection was there.
+    pub connected: bool,
+    /// It had served before.
+    pub reused: bool,
+    /// The whole head was handed to it.
+    pub head_out: bool,
+}
+
+/// An attempt that brought no answer.
+pub struct SendFailed<B> {
+    /// Why.
+    pub failure: Failure,
+    /// The body, if all that was taken of it is still at hand: then the request may be sent elsewhere.
+    pub body: Option<Replayable<B>>,
+    /// How far the attempt came.
+    pub facts: Facts,
+}
+
+impl Upstream {
+    /// No connections yet; new ones are verified by `dialer`.
+    #[must_use]
+    pub fn new(dialer: Arc<Dialer>, times: DialTimes, limits: Limits) -> Self {
+        Self { home: Home::new(limits), dialer, times }
+    }
+
+    /// The idle connections, for the worker's regular sweep.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Drops idle connections that are old, closed, or verified under a trust that is no longer ours.
+    pub fn sweep(&self) {
+        self.home.sweep(Instant::now(), self.dialer.trust().generation());
+    }
+
+    /// Sends one request to `peer`.
+    ///
+    /// A connection that was idle may have died unnoticed; then the next one is used, silently, as long as
+    /// the request cannot have been acted on: nothing of it was written, or it is `replayable`.
+    ///
+    /// # Errors
+    /// The failure, and the body if the request may still go to another peer.
+    pub async fn send<B>(
+        &self,
+        peer: &Peer,
+        head: &RequestHead<'_>,
+        mut body: Replayable<B>,
+        terms: &Terms,
+        replayable: bool,
+    ) -> Result<(Reply<B>, Facts), SendFailed<B>>
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+    {
+        while let Some(connection) = self.take(peer, replayable) {
+            let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
+            match poll_fn(|cx| call.poll_head(cx)).await {
+                Ok(answer) => return Ok((reply(call, answer), Facts { connected: true, reused: true, head_out: true })),
+                Err(failure) => {
+                    let failed = call.fail(failure);
+                    let again = failed.died_idle && (replayable || !failed.begun) && failed.body.can_start_over();
+                    if !again {
+                        return Err(failed.into_send_failed(true));
+                    }
+                    body = failed.body;
+                }
+            }
+        }
+        // Dialling is rare; boxed, it does not weigh on every client connection's memory.
+        let connection = match Box::pin(self.connect(peer, terms.deadline)).await {
+            Ok(connection) => connection,
+            Err(failure) => {
+                let body = body.can_start_over().then_some(body);
+                return Err(SendFailed { failure, body, facts: Facts::default() });
+            }
+        };
+        let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
+        match poll_fn(|cx| call.poll_head(cx)).await {
+            Ok(answer) => Ok((reply(call, answer), Facts { connected: true, reused: false, head_out: true })),
+            Err(failure) => Err(call.fail(failure).into_send_failed(false)),
+        }
+    }
+
+    /// An idle connection that is, as far as can be told, still open. A request that must not be repeated is
+    /// worth a system call to find out; for any other a dead connection costs only another attempt.
+    fn take(&self, peer: &Peer, replayable: bool) -> Option<Connection> {
+        loop {
+            let mut connection = self.home.take(peer, self.dialer.trust().generation())?;
+            if replayable || connection.stream.is_open_now() {
+                return Some(connection);
+            }
+        }
+    }
+
+    async fn connect(&self, peer: &Peer, deadline: Option<Instant>) -> Result<Connection, Failure> {
+        let dial = dial::dial(peer, &self.dialer, &self.times);
+        match deadline {
+            Some(deadline) => timeout_at(deadline, dial).await.unwrap_or(Err(Failure::ConnectTimeout)),
+            None => dial.await,
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> connection::CallFailed<B> {
+    fn into_send_failed(self, reused: bool) -> SendFailed<B> {
+        let facts = Facts { connected: true, reused, head_out: self.head_out };
+        SendFailed { failure: self.failure, body: self.body.can_start_over().then_some(self.body), facts }
+    }
+}
+
+fn reply<B: Body<Data = Bytes> + Unpin + Send + 'static>(call: Box<Call<B>>, head: Head) -> Reply<B> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let (stream, early) = call.into_tunnel();
+        return Reply::Switched(head, stream, early);
+    }
+    let body = ReplyBody::new(call, head.framing, head.keep_alive);
+    Reply::Response(head, body)
+}

@@ -1,0 +1,64 @@
+//! Opening a connection to a peer: TCP, then the proof of identity.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{net::TcpStream, time::timeout};
+use trueroute_identity::{Dialer, Refusal};
+
+use super::{connection::Connection, stream::Stream};
+use crate::{
+    failure::{DialError, Failure},
+    route::peer::{Identity, Peer},
+};
+
+/// Deadlines and probes of new connections.
+#[derive(Clone, Copy, Debug)]
+pub struct DialTimes {
+    /// For TCP (`endpoint_dial_timeout`).
+    pub dial: Duration,
+    /// For the TLS handshake (`tls_handshake_timeout`).
+    pub handshake: Duration,
+    /// Between TCP keep-alive probes (`endpoint_keep_alive_probe_interval`); none if absent.
+    pub probe_interval: Option<Duration>,
+}
+
+/// Dials `peer`. For a TLS peer the connection exists only after its certificate proved the expected name.
+pub async fn dial(peer: &Peer, dialer: &Arc<Dialer>, times: &DialTimes) -> Result<Connection, Failure> {
+    let tcp = connect(peer, times).await.map_err(Failure::Dial)?;
+    // Requests are written whole; waiting to fill a segment would only delay them.
+    let _ = tcp.set_nodelay(true);
+    if let Some(interval) = times.probe_interval {
+        let probes = TcpKeepalive::new().with_time(interval).with_interval(interval);
+        let _ = SockRef::from(&tcp).set_tcp_keepalive(&probes);
+    }
+    let stream = match peer.identity() {
+        Identity::Plain => Stream::Plain(tcp),
+        Identity::Tls(name) => match timeout(times.handshake, dialer.secure(tcp, name)).await {
+            Ok(Ok(secured)) => Stream::Secured(Box::new(secured)),
+            Ok(Err(refusal)) => return Err(Failure::Refused(refusal)),
+            Err(_) => return Err(Failure::Refused(Refusal::TimedOut)),
+        },
+    };
+    Ok(Connection::new(stream, peer.clone(), dialer.trust().generation()))
+}
+
+async fn connect(peer: &Peer, times: &DialTimes) -> Result<TcpStream, DialError> {
+    let failed = |error| DialError::Connect { address: peer.address().into(), error };
+    let attempt = async {
+        match peer.socket() {
+            Some(address) => TcpStream::connect(address).await.map_err(failed),
+            None => TcpStream::connect(look_up(peer).await?).await.map_err(failed),
+        }
+    };
+    match timeout(times.dial, attempt).await {
+        Ok(result) => result,
+        Err(_) => Err(DialError::Timeout { address: peer.address().into() }),
+    }
+}
+
+async fn look_up(peer: &Peer) -> Result<SocketAddr, DialError> {
+    let failed = |error| DialError::Lookup { host: peer.host().into(), error };
+    let mut found = tokio::net::lookup_host((peer.host(), peer.port())).await.map_err(failed)?;
+    found.next().ok_or_else(|| failed(std::io::Error::other("no such host")))
+}
