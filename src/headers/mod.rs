@@ -1,1 +1,4 @@
-//! Stub.
+//! What a router changes in the headers that pass through it. Pure.
+
+pub mod forwarded;
+pub mod hop_by_hop;

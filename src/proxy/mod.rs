@@ -1,1 +1,126 @@
-//! Stub.
+//! What happens to a request, from its head to its last byte.
+//!
+//! open -> admit -> resolve -> prepare -> [pick -> connect -> send -> judge]* -> reply | tunnel -> record.
+//! [`Proxy::handle`] is that line in code; each step has a module of its own, and no step writes a status.
+
+pub mod admit;
+pub mod attempt;
+pub mod body;
+pub mod prepare;
+pub mod reply;
+pub mod resolve;
+pub mod tunnel;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderValue, Request, Response, header::CONNECTION};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+
+use self::{body::ClientBody, prepare::Prepared};
+use crate::{
+    failure::Failure,
+    headers::{forwarded::ProtoPolicy, hop_by_hop},
+    lifecycle::{Drain, Stopping},
+    observe::{
+        exchange::{Client, Exchange, Recorder},
+        metrics::Tally,
+    },
+    route::{moment::Moment, pick},
+    table::Table,
+    upstream::{Reply, Upstream, replay::Replayable},
+};
+
+/// What the request path is told by the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Attempts that count (`backends.max_attempts`), at least 1.
+    pub max_attempts: u32,
+    /// From dispatch to the end of the response's body, per attempt; none for no limit.
+    pub endpoint_timeout: Option<Duration>,
+    /// Bounds on picking: `backends.max_conns`, and how long a failed endpoint rests.
+    pub pick: pick::Limits,
+    /// Whether connections serve one request only (`disable_keep_alives`).
+    pub one_request_per_connection: bool,
+    /// Whether a known route without endpoints is 503 instead of 404.
+    pub empty_pool_is_503: bool,
+    /// What becomes of `X-Forwarded-Proto`.
+    pub proto: ProtoPolicy,
+    /// Largest head of a response, in bytes.
+    pub max_response_head: usize,
+}
+
+/// The request path of one worker.
+pub struct Proxy {
+    /// Where requests may go.
+    pub table: Arc<Table>,
+    /// How they get there.
+    pub upstream: Upstream,
+    /// What the configuration says.
+    pub settings: Arc<Settings>,
+    /// Where exchanges are recorded.
+    pub recorder: Arc<Recorder>,
+    /// The origin of [`Moment`]s.
+    pub origin: Instant,
+    /// Whether clients are asked to leave.
+    pub leaving: Stopping,
+    /// What must end before the process may.
+    pub drain: Drain,
+}
+
+impl Proxy {
+    /// The reply to one request. It never fails: a failure is an answer too.
+    pub async fn handle(&self, client: &Arc<Client>, mut request: Request<Incoming>) -> Response<ClientBody> {
+        let switch = request.extensions_mut().remove::<OnUpgrade>();
+        let (mut parts, incoming) = request.into_parts();
+        if let Err(refused) = admit::admit(&parts) {
+            self.recorder.shard.count(Tally::GateRefused);
+            return reply::refused(refused);
+        }
+        let wants = hop_by_hop::upgrade(&parts.headers);
+        hop_by_hop::remove_named(&mut parts.headers);
+        let id = prepare::request_id();
+        let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
+        let length = prepare::content_length(&exchange.request);
+        let body = Replayable::new(incoming, length);
+
+        let mut response = match self.try_handle(&mut exchange, body, wants.as_ref()).await {
+            Ok(Reply::Response(head, body)) => reply::endpoint(head, body, exchange),
+            Ok(Reply::Switched(head, stream, early)) => {
+                match tunnel::open(head, stream, early, switch, wants.as_ref(), exchange, self.drain.token()) {
+                    Ok(switching) => return switching,
+                    Err((failure, exchange)) => self.fail(&failure, exchange),
+                }
+            }
+            Err(failure) => self.fail(&failure, exchange),
+        };
+        if self.leaving.is_asked() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn try_handle(
+        &self,
+        exchange: &mut Exchange,
+        body: Replayable<Incoming>,
+        wants: Option<&HeaderValue>,
+    ) -> Result<Reply<Incoming>, Failure> {
+        let pool = resolve::resolve(&self.table, exchange, self.settings.empty_pool_is_503)?;
+        let prepared = Prepared::new(exchange, &self.settings, wants);
+        self.attempt(exchange, &pool, &prepared, body).await
+    }
+
+    fn fail(&self, failure: &Failure, exchange: Box<Exchange>) -> Response<ClientBody> {
+        if let Some(counter) = failure.verdict().counter {
+            self.recorder.shard.count(counter.into());
+        }
+        reply::failure(failure, exchange)
+    }
+
+    fn now(&self) -> Moment {
+        Moment::from_ms(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}

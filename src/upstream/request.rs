@@ -3,10 +3,9 @@
 //! Framing fields are never copied from the client: they are derived again from the body that is really
 //! sent, so that client and endpoint cannot be made to disagree about where a request ends.
 
-use http::{
-    HeaderMap, HeaderValue, Method,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
-};
+use http::{HeaderMap, HeaderValue, Method};
+
+use crate::headers::hop_by_hop::is_ours;
 
 /// Everything that goes into the head of one attempt.
 #[derive(Clone, Copy, Debug)]
@@ -17,10 +16,10 @@ pub struct RequestHead<'a> {
     pub target: &'a str,
     /// Host header, written verbatim.
     pub host: &'a [u8],
-    /// Fields to send. Host, framing fields and `Connection` are skipped here and written from the others.
+    /// Fields to send; those that the router states itself ([`is_ours`]) are skipped here.
     pub headers: &'a HeaderMap,
-    /// Names and values that replace any field of that name, beside `headers`; names as they go to the wire.
-    pub added: &'a [(&'a str, &'a str)],
+    /// Fields that the router states, names as they go to the wire.
+    pub added: &'a [(&'a str, &'a [u8])],
     /// What the endpoint is told about the connection.
     pub connection: Connection<'a>,
     /// Whether an empty body is announced by `Content-Length: 0` (POST, PUT and PATCH, as Go does).
@@ -58,7 +57,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead<'_>, framing: BodyFramin
     out.extend_from_slice(head.host);
     out.extend_from_slice(b"\r\n");
     for (name, value) in head.headers {
-        if *name == HOST || *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == CONNECTION {
+        if is_ours(name.as_str()) {
             continue;
         }
         canonical_name(out, name.as_str());
@@ -66,7 +65,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead<'_>, framing: BodyFramin
     }
     for (name, value) in head.added {
         out.extend_from_slice(name.as_bytes());
-        field_value(out, value.as_bytes());
+        field_value(out, value);
     }
     match framing {
         BodyFraming::Length(length) => {
@@ -124,7 +123,7 @@ mod tests {
             target: "/a%2Fb?q",
             host: b"App.example.com:80",
             headers: &headers,
-            added: &[("X-Cf-Applicationid", "guid")],
+            added: &[("X-Cf-Applicationid", b"guid")],
             connection: Connection::Close,
             announce_empty: true,
         };

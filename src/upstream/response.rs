@@ -9,10 +9,13 @@ use std::mem::MaybeUninit;
 use bytes::{Buf, Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
 };
 
-use crate::failure::BadResponse;
+use crate::{
+    failure::BadResponse,
+    headers::hop_by_hop::{is_of_connection, tokens},
+};
 
 /// Header fields parsed without touching the heap, and the most that are accepted at all.
 const FEW_FIELDS: usize = 64;
@@ -23,12 +26,14 @@ const MANY_FIELDS: usize = 4096;
 pub struct Head {
     /// Status, 100 to 999.
     pub status: StatusCode,
-    /// Fields as they came; framing fields are still there.
+    /// The fields that travel on: none that is about the connection, and a length only if it is true.
     pub headers: HeaderMap,
     /// How the body's end is found.
     pub framing: Framing,
     /// Whether the connection may carry another request afterwards.
     pub keep_alive: bool,
+    /// The protocol of an `Upgrade` field.
+    pub upgrade: Option<HeaderValue>,
 }
 
 /// How the end of a body is found (RFC 9112 section 6.3).
@@ -105,16 +110,23 @@ fn parse_with<'h>(
         Ok(httparse::Status::Partial) | Err(_) => return Err(ParseError::Syntax),
     }
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(ParseError::Syntax)?;
+    let http_11 = response.version == Some(1);
     let mut headers = HeaderMap::with_capacity(response.headers.len() + 2);
+    let mut wire = Wire::default();
     for field in response.headers.iter() {
         let Ok(name) = HeaderName::from_bytes(field.name.as_bytes()) else { continue };
         let Some(value) = field_value(head, field.value) else { continue };
-        headers.append(name, value);
+        if !wire.note(&name, &value) {
+            headers.append(name, value);
+        }
     }
-    let http_11 = response.version == Some(1);
-    let framing = framing(status, http_11, to_head, &mut headers).map_err(ParseError::Refused)?;
-    let keep_alive = framing != Framing::UntilClose && stays_open(http_11, &headers);
-    Ok(Head { status, headers, framing, keep_alive })
+    for name in &wire.named {
+        headers.remove(name);
+    }
+    let framing = wire.framing(status, http_11, to_head, &mut headers).map_err(ParseError::Refused)?;
+    let stays_open = if http_11 { !wire.close } else { wire.keep_alive };
+    let keep_alive = framing != Framing::UntilClose && stays_open;
+    Ok(Head { status, headers, framing, keep_alive, upgrade: wire.upgrade })
 }
 
 /// The value as a slice of the head, or joined up where it was folded over lines (RFC 9112 section 5.2).
@@ -130,49 +142,88 @@ fn field_value(head: &Bytes, value: &[u8]) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&parts.join(&b' ')).ok()
 }
 
-/// Decides how the body ends, and leaves in `headers` only what is true of that decision.
-fn framing(status: StatusCode, http_11: bool, to_head: bool, headers: &mut HeaderMap) -> Result<Framing, BadResponse> {
-    let chunked = if http_11 { chunked(headers)? } else { false };
-    let length = content_length(headers)?;
-    if headers.contains_key(TRANSFER_ENCODING) {
-        headers.remove(TRANSFER_ENCODING);
-        headers.remove(CONTENT_LENGTH);
-    }
-    if to_head || status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
-        return Ok(Framing::Empty);
-    }
-    Ok(match (chunked, length) {
-        (true, _) => Framing::Chunked,
-        (false, Some(0)) => Framing::Empty,
-        (false, Some(length)) => Framing::Length(length),
-        (false, None) => Framing::UntilClose,
-    })
+/// The fields of a head that are about this connection: they are read here and go no further.
+#[derive(Default)]
+struct Wire {
+    codings: Vec<HeaderValue>,
+    lengths: Vec<HeaderValue>,
+    upgrade: Option<HeaderValue>,
+    close: bool,
+    keep_alive: bool,
+    named: Vec<HeaderName>,
 }
 
-fn chunked(headers: &HeaderMap) -> Result<bool, BadResponse> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(first) = codings.next() else { return Ok(false) };
-    if codings.next().is_some() {
-        return Err(BadResponse::Codings(headers.get_all(TRANSFER_ENCODING).iter().map(lossy).collect()));
+impl Wire {
+    /// Takes a field in if it is about the connection.
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
+        if *name == CONTENT_LENGTH {
+            self.lengths.push(value.clone());
+        } else if *name == TRANSFER_ENCODING {
+            self.codings.push(value.clone());
+        } else if *name == CONNECTION {
+            self.note_connection(value);
+        } else if *name == UPGRADE {
+            self.upgrade = Some(value.clone());
+        } else {
+            return is_of_connection(name.as_str());
+        }
+        true
     }
-    if first.as_bytes().eq_ignore_ascii_case(b"chunked") { Ok(true) } else { Err(BadResponse::Coding(lossy(first))) }
-}
 
-fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, BadResponse> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(None) };
-    let length = decimal(first.as_bytes()).ok_or_else(|| BadResponse::Length(lossy(first)))?;
-    let mut repeated = false;
-    for other in lengths {
-        repeated = true;
-        if other.as_bytes() != first.as_bytes() {
-            return Err(BadResponse::Lengths(headers.get_all(CONTENT_LENGTH).iter().map(lossy).collect()));
+    fn note_connection(&mut self, value: &HeaderValue) {
+        for token in tokens(value) {
+            if token.eq_ignore_ascii_case("close") {
+                self.close = true;
+            } else if token.eq_ignore_ascii_case("keep-alive") {
+                self.keep_alive = true;
+            } else if let Ok(name) = HeaderName::from_bytes(token.as_bytes()) {
+                self.named.push(name);
+            }
         }
     }
-    if repeated {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+
+    /// Decides how the body ends, and announces in `headers` only a length that is true of that decision.
+    fn framing(
+        &self,
+        status: StatusCode,
+        http_11: bool,
+        to_head: bool,
+        headers: &mut HeaderMap,
+    ) -> Result<Framing, BadResponse> {
+        let chunked = http_11 && self.chunked()?;
+        let length = self.length()?;
+        if self.codings.is_empty()
+            && let (Some(_), Some(said)) = (length, self.lengths.first())
+        {
+            headers.insert(CONTENT_LENGTH, said.clone());
+        }
+        if to_head || status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+            return Ok(Framing::Empty);
+        }
+        Ok(match length {
+            _ if chunked => Framing::Chunked,
+            Some(0) => Framing::Empty,
+            Some(length) if self.codings.is_empty() => Framing::Length(length),
+            Some(_) | None => Framing::UntilClose,
+        })
     }
-    Ok(Some(length))
+
+    fn chunked(&self) -> Result<bool, BadResponse> {
+        match &self.codings[..] {
+            [] => Ok(false),
+            [coding] if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
+            [coding] => Err(BadResponse::Coding(lossy(coding))),
+            codings => Err(BadResponse::Codings(codings.iter().map(lossy).collect())),
+        }
+    }
+
+    fn length(&self) -> Result<Option<u64>, BadResponse> {
+        let Some(first) = self.lengths.first() else { return Ok(None) };
+        if self.lengths.iter().any(|other| other != first) {
+            return Err(BadResponse::Lengths(self.lengths.iter().map(lossy).collect()));
+        }
+        decimal(first.as_bytes()).map(Some).ok_or_else(|| BadResponse::Length(lossy(first)))
+    }
 }
 
 /// Digits only: a sign or white space is read differently by different parties.
@@ -181,15 +232,6 @@ fn decimal(text: &[u8]) -> Option<u64> {
         return None;
     }
     str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn stays_open(http_11: bool, headers: &HeaderMap) -> bool {
-    let names = |token: &str| {
-        headers.get_all(CONNECTION).iter().any(|value| {
-            value.to_str().is_ok_and(|list| list.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
-        })
-    };
-    if http_11 { !names("close") } else { names("keep-alive") }
 }
 
 fn lossy(value: &HeaderValue) -> String {

@@ -1,0 +1,129 @@
+//! Fields that belong to one connection and must not travel to the next (RFC 9110 section 7.6.1).
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONNECTION, TE, UPGRADE},
+};
+
+/// Whether the field is never copied from a client to an endpoint: because it is about the client's
+/// connection, or because the router states it itself. A client that could set the latter could pose as
+/// the router.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            | "content-length"
+            | "transfer-encoding"
+            | "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "upgrade"
+            | "http2-settings"
+            | "x-forwarded-for"
+            | "x-forwarded-proto"
+            | "x-request-start"
+            | "x-vcap-request-id"
+            | "x-cf-applicationid"
+            | "x-cf-instanceid"
+            | "x-cf-instanceindex"
+            | "x-cf-app-instance"
+    )
+}
+
+/// Whether a response's field is about the endpoint's connection only. `Trailer` announces fields that do
+/// travel on, so it stays.
+#[must_use]
+pub fn is_of_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Removes the fields that the client's `Connection` names.
+pub fn remove_named(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(tokens)
+        .filter(|token| !token.eq_ignore_ascii_case("upgrade") && !token.eq_ignore_ascii_case("te"))
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .collect();
+    for name in named {
+        if name != CONNECTION {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The items of a comma-separated list; none if it is not text.
+pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// The protocol that the client asks to switch to.
+#[must_use]
+pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(UPGRADE)?;
+    let asked = headers.get_all(CONNECTION).iter().flat_map(tokens).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    (asked && !protocol.is_empty()).then(|| protocol.clone())
+}
+
+/// Whether the client takes trailers, the one `TE` that a proxy passes on.
+#[must_use]
+pub fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().flat_map(tokens).any(|token| token.eq_ignore_ascii_case("trailers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        fields.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn named_fields_go_however_they_are_named() {
+        for connection in ["x-foo, keep-alive", " X-FOO ", "a,,x-foo", "close, x-Foo"] {
+            let mut map = headers(&[("x-foo", "1"), ("x-bar", "2")]);
+            map.insert(CONNECTION, HeaderValue::from_static(connection));
+            remove_named(&mut map);
+            assert!(!map.contains_key("x-foo"), "{connection}");
+            assert_eq!(map["x-bar"], "2", "{connection}");
+        }
+        let mut split = headers(&[("connection", ""), ("connection", "x-foo"), ("x-foo", "1")]);
+        remove_named(&mut split);
+        assert!(!split.contains_key("x-foo"));
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_fields() {
+        assert!(upgrade(&headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")])).is_some());
+        assert!(upgrade(&headers(&[("upgrade", "websocket")])).is_none());
+        assert!(upgrade(&headers(&[("connection", "Upgrade")])).is_none());
+    }
+
+    #[test]
+    fn only_trailers_of_te_pass() {
+        assert!(takes_trailers(&headers(&[("te", "gzip, Trailers")])));
+        assert!(!takes_trailers(&headers(&[("te", "gzip")])));
+    }
+}

@@ -1,0 +1,242 @@
+//! One request and its reply: what was learned on the way, recorded when it is over.
+//!
+//! The record writes itself on drop, so that no way out of the request path can forget it. An exchange that
+//! was cut off leaves no line and no response in the figures, as in Gorouter; one whose client left while
+//! an endpoint was at work is recorded as 499.
+
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use http::{
+    HeaderMap, Version,
+    header::{HOST, REFERER, USER_AGENT},
+    request::Parts,
+};
+
+use super::{
+    access_log::{Entry, Sink},
+    metrics::Shard,
+};
+use crate::{failure::Failure, route::endpoint::Endpoint};
+
+/// Where a worker's exchanges are recorded.
+#[derive(Debug)]
+pub struct Recorder {
+    /// The worker's counters.
+    pub shard: Shard,
+    /// The worker's buffer of access-log lines, if there is a log.
+    pub sink: Option<Sink>,
+}
+
+/// Who asked: what is the same for every exchange of a client's connection.
+#[derive(Debug)]
+pub struct Client {
+    /// The client's IP address.
+    pub ip: Box<str>,
+    /// Its address and port.
+    pub address: Box<str>,
+    /// Whether it came over TLS.
+    pub tls: bool,
+}
+
+/// One request and what became of it.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The request as it came, after the fields that its `Connection` names were removed.
+    pub request: Parts,
+    /// `X-Forwarded-For` as endpoints get it; empty until it is known.
+    pub forwarded_for: Vec<u8>,
+    /// `X-Forwarded-Proto`, likewise.
+    pub forwarded_proto: Vec<u8>,
+    client: Arc<Client>,
+    recorder: Arc<Recorder>,
+    received: SystemTime,
+    started: Instant,
+    proxied: Option<Instant>,
+    request_id: [u8; 36],
+    endpoint: Option<Arc<Endpoint>>,
+    outcome: Outcome,
+    router_error: Option<String>,
+    request_bytes: u64,
+    response_bytes: u64,
+}
+
+/// How far the exchange came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// No answer was decided on.
+    Open,
+    /// The client gets this status.
+    Answered(u16),
+    /// The client's connection was cut in the middle of the answer.
+    Cut,
+}
+
+impl Exchange {
+    /// Opens the record of `request`, received now.
+    #[must_use]
+    pub fn open(request: Parts, client: Arc<Client>, recorder: Arc<Recorder>, request_id: [u8; 36]) -> Box<Self> {
+        recorder.shard.exchange_opened();
+        Box::new(Self {
+            request,
+            forwarded_for: Vec::new(),
+            forwarded_proto: Vec::new(),
+            client,
+            recorder,
+            received: SystemTime::now(),
+            started: Instant::now(),
+            proxied: None,
+            request_id,
+            endpoint: None,
+            outcome: Outcome::Open,
+            router_error: None,
+            request_bytes: 0,
+            response_bytes: 0,
+        })
+    }
+
+    /// When it was received.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// When it was received, by the calendar.
+    #[must_use]
+    pub fn received(&self) -> SystemTime {
+        self.received
+    }
+
+    /// Who asked.
+    #[must_use]
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// The worker's counters.
+    #[must_use]
+    pub fn shard(&self) -> &Shard {
+        &self.recorder.shard
+    }
+
+    /// `X-Vcap-Request-Id`.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        str::from_utf8(&self.request_id).unwrap_or_default()
+    }
+
+    /// An attempt at `endpoint` begins.
+    pub fn attempt(&mut self, endpoint: &Arc<Endpoint>) {
+        self.proxied.get_or_insert_with(Instant::now);
+        self.recorder.shard.attempt(endpoint.component);
+        self.endpoint = Some(Arc::clone(endpoint));
+    }
+
+    /// The client gets `status`.
+    pub fn answer(&mut self, status: u16) {
+        self.outcome = Outcome::Answered(status);
+    }
+
+    /// What the access log shows as the router's own error.
+    pub fn router_error(&mut self, error: String) {
+        self.router_error = Some(error);
+    }
+
+    /// Bytes of both bodies, known at the end.
+    pub fn bytes(&mut self, request: u64, response: u64) {
+        (self.request_bytes, self.response_bytes) = (request, response);
+    }
+
+    /// The answer broke off.
+    pub fn cut(&mut self) {
+        self.outcome = Outcome::Cut;
+    }
+
+    fn note_client_gone(&mut self) {
+        let answer = Failure::ClientGone.answer();
+        self.outcome = Outcome::Answered(answer.status);
+        self.router_error = answer.router_error;
+        self.response_bytes = answer.body.map_or(0, |body| body.len() as u64 + 1);
+    }
+
+    fn count(&self, status: u16, took: Duration, router_time: Duration) {
+        let Some(endpoint) = &self.endpoint else { return };
+        let shard = &self.recorder.shard;
+        shard.response(status);
+        shard.latency(endpoint.component, took);
+        shard.gorouter_time(router_time);
+    }
+
+    fn log(&self, sink: &Sink, status: u16, took: Duration, router_time: Duration) {
+        let headers = &self.request.headers;
+        let target = self.request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let facts = self.endpoint.as_ref().map(|endpoint| &endpoint.facts);
+        let proxied = !self.forwarded_for.is_empty();
+        sink.push(&Entry {
+            host: host(&self.request),
+            received: self.received,
+            method: self.request.method.as_str(),
+            target: target.as_bytes(),
+            protocol: if self.request.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            status: Some(status),
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            referer: field(headers, REFERER.as_str()),
+            user_agent: field(headers, USER_AGENT.as_str()),
+            remote_addr: &self.client.address,
+            backend_addr: self.endpoint.as_ref().map_or("", |endpoint| endpoint.peer.address()),
+            x_forwarded_for: if proxied { &self.forwarded_for } else { field(headers, "x-forwarded-for") },
+            x_forwarded_proto: if proxied { &self.forwarded_proto } else { field(headers, "x-forwarded-proto") },
+            request_id: &self.request_id,
+            response_time: Some(took),
+            gorouter_time: Some(router_time),
+            app_id: facts.map_or("", |facts| &facts.app_id),
+            app_index: facts.map_or("", |facts| &facts.instance_index),
+            instance_id: facts.map_or("", |facts| &facts.instance_id),
+            router_error: self.router_error.as_deref().unwrap_or_default().as_bytes(),
+        });
+    }
+}
+
+/// The host that the request is for: of an absolute target, else of the Host header.
+#[must_use]
+pub fn host(request: &Parts) -> &[u8] {
+    match request.uri.authority() {
+        Some(authority) => authority.as_str().as_bytes(),
+        None => field(&request.headers, HOST.as_str()),
+    }
+}
+
+/// The request target as it goes to an endpoint: as it came.
+#[must_use]
+pub fn target(request: &Parts) -> Cow<'_, str> {
+    match (request.uri.scheme(), request.uri.path_and_query()) {
+        (None, Some(path)) => path.as_str().into(),
+        _ => request.uri.to_string().into(),
+    }
+}
+
+fn field<'h>(headers: &'h HeaderMap, name: &str) -> &'h [u8] {
+    headers.get(name).map_or(b"", http::HeaderValue::as_bytes)
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.outcome == Outcome::Open && self.endpoint.is_some() {
+            self.note_client_gone();
+        }
+        if let Outcome::Answered(status) = self.outcome {
+            let now = Instant::now();
+            let took = now.duration_since(self.started);
+            let router_time = self.proxied.map_or(Duration::ZERO, |begun| begun.duration_since(self.started));
+            self.count(status, took, router_time);
+            if let Some(sink) = &self.recorder.sink {
+                self.log(sink, status, took, router_time);
+            }
+        }
+        self.recorder.shard.exchange_closed();
+    }
+}

@@ -1,0 +1,208 @@
+//! Endpoints are tried until one answers, or until trying on would do harm.
+//!
+//! An attempt that is proven not to have reached an app (a refused dial, a wrong identity, a refused
+//! certificate) does not count against `max_attempts` while an untried endpoint with a registered identity
+//! is left: with any number of stale endpoints and one good one, the client sees the good one's answer.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::{Proxy, prepare::Prepared};
+use crate::{
+    failure::{Failure, Fate, Retry, Verdict},
+    observe::{
+        exchange::{Exchange, host},
+        failures,
+        metrics::Tally,
+    },
+    route::{
+        endpoint::Endpoint,
+        lease::Lease,
+        pick::{Rotation, Unavailable},
+        pool::Pool,
+    },
+    table::Reported,
+    upstream::{Facts, Reply, SendFailed, connection::Terms, replay::Replayable, request::RequestHead},
+};
+
+impl Proxy {
+    pub(super) async fn attempt(
+        &self,
+        exchange: &mut Exchange,
+        pool: &Arc<Pool>,
+        prepared: &Prepared,
+        mut body: Replayable<Incoming>,
+    ) -> Result<Reply<Incoming>, Failure> {
+        let mut rotation = Rotation::new(pool, None);
+        let mut counted = 0;
+        let mut tries = 0_u32;
+        let mut last: Option<Failure> = None;
+        loop {
+            let lease = match rotation.next(pool, self.now(), &self.settings.pick) {
+                Ok(lease) => Arc::clone(lease),
+                Err(why) => return Err(last.unwrap_or_else(|| unavailable(why, exchange))),
+            };
+            tries += 1;
+            exchange.attempt(lease.endpoint());
+            let failed = match self.try_endpoint(exchange, lease.endpoint(), prepared, body).await {
+                Ok(reply) => return Ok(reply),
+                Err(failed) => failed,
+            };
+            let verdict = failed.failure.verdict();
+            self.judge(exchange, pool, &lease, &failed, verdict, tries);
+            let more = verdict.proven_unsent && rotation.untried_tls(pool) && self.in_time(exchange);
+            if !more {
+                counted += 1;
+            }
+            let SendFailed { failure, body: kept, .. } = failed;
+            match kept {
+                Some(kept) if counted < self.settings.max_attempts && may_go_on(verdict, prepared, &kept) => body = kept,
+                _ => return Err(failure),
+            }
+            exchange.shard().retry(failures::retry(&failure));
+            last = Some(failure);
+        }
+    }
+
+    async fn try_endpoint(
+        &self,
+        exchange: &Exchange,
+        endpoint: &Arc<Endpoint>,
+        prepared: &Prepared,
+        body: Replayable<Incoming>,
+    ) -> Result<Reply<Incoming>, SendFailed<Incoming>> {
+        let facts = &endpoint.facts;
+        let instance = if facts.instance_id.is_empty() { endpoint.peer.address() } else { &facts.instance_id };
+        let stated: [(&str, &[u8]); 8] = [
+            ("X-Forwarded-For", &exchange.forwarded_for),
+            ("X-Forwarded-Proto", &exchange.forwarded_proto),
+            ("X-Request-Start", &prepared.request_start),
+            ("X-Vcap-Request-Id", exchange.request_id().as_bytes()),
+            ("X-Cf-Applicationid", facts.app_id.as_bytes()),
+            ("X-Cf-Instanceid", instance.as_bytes()),
+            ("X-Cf-Instanceindex", facts.instance_index.as_bytes()),
+            ("Te", b"trailers"),
+        ];
+        let head = RequestHead {
+            method: &exchange.request.method,
+            target: &prepared.target,
+            host: host(&exchange.request),
+            headers: &exchange.request.headers,
+            added: if prepared.takes_trailers { &stated } else { &stated[..7] },
+            connection: prepared.connection(),
+            announce_empty: prepared.announce_empty,
+        };
+        let terms = Terms {
+            to_head: exchange.request.method == http::Method::HEAD,
+            expects_continue: prepared.expects_continue,
+            // A tunnel has no end that a deadline could know of.
+            deadline: self
+                .settings
+                .endpoint_timeout
+                .filter(|_| prepared.wants.is_none())
+                .map(|timeout| Instant::now() + timeout),
+            max_head: self.settings.max_response_head,
+        };
+        let replayable = prepared.replayable && body.is_empty();
+        let _in_flight = endpoint.begin();
+        let (reply, facts) = self.upstream.send(&endpoint.peer, &head, body, &terms, replayable).await?;
+        exchange.shard().count(if facts.reused { Tally::UpstreamReused } else { Tally::UpstreamOpened });
+        Ok(reply)
+    }
+
+    /// Tells the table, the metrics and the log what an attempt has shown about its endpoint.
+    fn judge(
+        &self,
+        exchange: &Exchange,
+        pool: &Pool,
+        lease: &Arc<Lease>,
+        failed: &SendFailed<Incoming>,
+        verdict: Verdict,
+        tries: u32,
+    ) {
+        if let Some(prevented) = failures::prevented(&failed.failure) {
+            exchange.shard().misroute_prevented(prevented);
+        }
+        log_failure(exchange, pool, lease.endpoint(), failed, verdict, tries);
+        if verdict.fate == Fate::Keep {
+            return;
+        }
+        let endpoint = lease.endpoint();
+        match self.table.report(pool, lease, verdict.fate, self.now()) {
+            Reported::Pruned => tracing::info!(
+                target: "registry",
+                route = pool.route().key(),
+                backend = endpoint.peer.address(),
+                application_id = &*endpoint.facts.app_id,
+                instance_id = &*endpoint.facts.instance_id,
+                reason = verdict.reason,
+                error = %failed.failure,
+                "prune-failed-endpoint"
+            ),
+            Reported::Marked => tracing::debug!(
+                target: "registry",
+                route = pool.route().key(),
+                backend = endpoint.peer.address(),
+                "endpoint-marked-as-ineligible"
+            ),
+            Reported::Kept => {}
+        }
+    }
+
+    /// Attempts that do not count end with the time that one request may take.
+    fn in_time(&self, exchange: &Exchange) -> bool {
+        self.settings.endpoint_timeout.is_none_or(|timeout| exchange.started().elapsed() < timeout)
+    }
+}
+
+fn may_go_on(verdict: Verdict, prepared: &Prepared, body: &Replayable<Incoming>) -> bool {
+    match verdict.retry {
+        Retry::Always => true,
+        Retry::Replayable => prepared.replayable && body.is_empty(),
+        Retry::Never => false,
+    }
+}
+
+fn unavailable(why: Unavailable, exchange: &Exchange) -> Failure {
+    match why {
+        Unavailable::Overloaded => {
+            Failure::ConnectionLimit { host: String::from_utf8_lossy(host(&exchange.request)).into_owned() }
+        }
+        Unavailable::Empty | Unavailable::Exhausted => Failure::NoEndpointLeft,
+    }
+}
+
+fn log_failure(
+    exchange: &Exchange,
+    pool: &Pool,
+    endpoint: &Endpoint,
+    failed: &SendFailed<Incoming>,
+    verdict: Verdict,
+    tries: u32,
+) {
+    let Facts { connected, reused, head_out } = failed.facts;
+    let facts = &endpoint.facts;
+    let tags: serde_json::Map<String, serde_json::Value> = (facts.tags.as_deref().unwrap_or_default().iter())
+        .map(|(name, value)| (name.to_string(), value.to_string().into()))
+        .collect();
+    let data = serde_json::json!({
+        "route-endpoint": {
+            "ApplicationId": *facts.app_id,
+            "Addr": endpoint.peer.address(),
+            "Tags": tags,
+            "RouteServiceUrl": *facts.route_service_url,
+            "AZ": *facts.availability_zone,
+        },
+        "attempt": tries,
+        "vcap_request_id": exchange.request_id(),
+        "num-endpoints": pool.leases().len(),
+        "got-connection": connected,
+        "wrote-headers": head_out,
+        "conn-reused": reused,
+        "error": failed.failure.to_string(),
+        "retriable": verdict.retry != Retry::Never,
+    });
+    tracing::error!(target: "proxy", data = %data, "backend-endpoint-failed");
+}

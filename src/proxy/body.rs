@@ -1,0 +1,97 @@
+//! The body that a client gets, and with it the end of the exchange.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::{
+    observe::exchange::Exchange,
+    upstream::reply::{BodyError, ReplyBody},
+};
+
+/// A response body. It holds the exchange, so that the record is written when the last byte is handed over.
+pub struct ClientBody {
+    source: Source,
+    exchange: Option<Box<Exchange>>,
+    sent: u64,
+}
+
+enum Source {
+    /// The router's own words.
+    Own(Option<Bytes>),
+    /// An endpoint's.
+    Endpoint(Box<ReplyBody<Incoming>>),
+}
+
+impl ClientBody {
+    /// The router's own answer.
+    #[must_use]
+    pub fn own(text: Bytes, exchange: Option<Box<Exchange>>) -> Self {
+        let sent = text.len() as u64;
+        Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange, sent }
+    }
+
+    /// An endpoint's answer.
+    #[must_use]
+    pub fn endpoint(body: ReplyBody<Incoming>, exchange: Box<Exchange>) -> Self {
+        Self { source: Source::Endpoint(Box::new(body)), exchange: Some(exchange), sent: 0 }
+    }
+
+    /// The request's body as far as it came before the router answered itself.
+    pub fn set_received(&mut self, bytes: u64) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.bytes(bytes, self.sent);
+        }
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.source {
+            Source::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Source::Endpoint(body) => {
+                let frame = Pin::new(&mut **body).poll_frame(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &frame
+                    && let Some(data) = frame.data_ref()
+                {
+                    self.sent += data.len() as u64;
+                }
+                frame
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(text) => text.is_none(),
+            Source::Endpoint(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Source::Endpoint(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        let Some(exchange) = &mut self.exchange else { return };
+        if let Source::Endpoint(body) = &self.source {
+            exchange.bytes(body.uploaded(), self.sent);
+            if !body.is_end_stream() {
+                exchange.cut();
+            }
+        }
+    }
+}

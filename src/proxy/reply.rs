@@ -1,0 +1,101 @@
+//! Answers that the router makes itself, and the finish of those that endpoints make.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+};
+use hyper::{body::Incoming, ext::ReasonPhrase};
+
+use super::{admit::Refused, body::ClientBody};
+use crate::{
+    failure::{Failure, reason_phrase},
+    observe::exchange::Exchange,
+    upstream::{reply::ReplyBody, response::Head},
+};
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The answer to a failure (gorouter.md sections 6 and 7.3).
+pub fn failure(failure: &Failure, mut exchange: Box<Exchange>) -> Response<ClientBody> {
+    let answer = failure.answer();
+    if answer.status != 404 {
+        tracing::info!(target: "proxy", body = answer.body.as_deref().unwrap_or_default(), "status");
+    }
+    exchange.answer(answer.status);
+    let text = answer.body.map(|body| body + "\n").unwrap_or_default();
+    let described = !text.is_empty();
+    let router_error = answer.router_error.map(|error| {
+        let value = field_value(&error);
+        exchange.router_error(error);
+        value
+    });
+    let mut response = Response::new(ClientBody::own(Bytes::from(text), Some(exchange)));
+    set_status(&mut response, answer.status);
+    let headers = response.headers_mut();
+    if let Some(error) = router_error {
+        headers.insert("x-cf-routererror", error);
+    }
+    if let Some(caching) = answer.cache_control {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    }
+    if described {
+        headers.insert(CONTENT_TYPE, TEXT);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    response
+}
+
+/// The answer of the gate.
+pub fn refused(why: Refused) -> Response<ClientBody> {
+    let (status, reason, text) = why.answer();
+    let mut response = Response::new(ClientBody::own(Bytes::from_static(text.as_bytes()), None));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(ReasonPhrase::from_static(reason));
+    }
+    if !text.is_empty() {
+        response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    }
+    if why != Refused::OptionsServer {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The answer of an endpoint.
+pub fn endpoint(head: Head, body: ReplyBody<Incoming>, mut exchange: Box<Exchange>) -> Response<ClientBody> {
+    exchange.answer(head.status.as_u16());
+    if let Some(error) = head.headers.get("x-cf-routererror") {
+        exchange.router_error(String::from_utf8_lossy(error.as_bytes()).into_owned());
+    }
+    let mut headers = head.headers;
+    name_request(&mut headers, &exchange);
+    let mut response = Response::new(ClientBody::endpoint(body, exchange));
+    *response.headers_mut() = headers;
+    set_status(&mut response, head.status.as_u16());
+    response
+}
+
+/// Adds `X-Vcap-Request-Id` unless the endpoint set it.
+pub fn name_request(headers: &mut http::HeaderMap, exchange: &Exchange) {
+    if let http::header::Entry::Vacant(vacant) = headers.entry("x-vcap-request-id") {
+        vacant.insert(field_value(exchange.request_id()));
+    }
+}
+
+/// Sets the status, with Go's reason phrase where hyper knows none.
+fn set_status(response: &mut Response<ClientBody>, status: u16) {
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    if let Some(reason) = reason_phrase(status).and_then(|text| ReasonPhrase::try_from(text.into_bytes()).ok()) {
+        response.extensions_mut().insert(reason);
+    }
+}
+
+/// Text as a header value; what cannot stand in one becomes a space.
+fn field_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| {
+        let clean: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { ' ' }).collect();
+        HeaderValue::from_str(&clean).unwrap_or_else(|_| HeaderValue::from_static(""))
+    })
+}

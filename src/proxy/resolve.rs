@@ -1,0 +1,30 @@
+//! From a request to the pool that serves it (gorouter.md section 7.3).
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    failure::Failure,
+    observe::exchange::{Exchange, host},
+    route::pool::Pool,
+    table::Table,
+};
+
+/// The pool for the request's host and path.
+///
+/// # Errors
+/// No host, no route, or a route without endpoints.
+pub fn resolve(table: &Table, exchange: &Exchange, empty_is_503: bool) -> Result<Arc<Pool>, Failure> {
+    let name = str::from_utf8(host(&exchange.request)).unwrap_or_default();
+    let bare = name.split(':').next().unwrap_or_default();
+    if bare.is_empty() || *bare == *exchange.client().ip {
+        return Err(Failure::EmptyHost);
+    }
+    let begun = Instant::now();
+    let pool = table.lookup(name, exchange.request.uri.path());
+    exchange.shard().route_lookup_time(begun.elapsed());
+    match pool {
+        Some(pool) if !pool.leases().is_empty() => Ok(pool),
+        Some(_) if empty_is_503 => Err(Failure::NoEndpoints { host: name.into() }),
+        Some(_) | None => Err(Failure::UnknownRoute { host: name.into() }),
+    }
+}
