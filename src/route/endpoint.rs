@@ -26,32 +26,35 @@ pub struct Endpoint {
 }
 
 /// What a registration says beside address and identity. Fields are empty where it was silent.
+///
+/// The texts are shared pointers, because most of them repeat: an instance id is also its certificate's
+/// name, tags are the same for all instances of an app.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// Application id (`app`).
-    pub app_id: Box<str>,
+    pub app_id: Arc<str>,
     /// Instance id (`private_instance_id`).
-    pub instance_id: Box<str>,
+    pub instance_id: Arc<str>,
     /// Instance index (`private_instance_index`), a decimal number by custom only.
-    pub instance_index: Box<str>,
+    pub instance_index: Arc<str>,
     /// Protocol that the app speaks.
     pub protocol: Protocol,
     /// Name that the certificate must carry, as registered.
-    pub server_cert_domain_san: Box<str>,
+    pub server_cert_domain_san: Arc<str>,
     /// Tags in the order of the message; `None` where they were null or absent.
-    pub tags: Option<Box<[(Box<str>, Box<str>)]>>,
+    pub tags: Option<Arc<[(Arc<str>, Arc<str>)]>>,
     /// Route service, if the route is bound to one.
-    pub route_service_url: Box<str>,
+    pub route_service_url: Arc<str>,
     /// Isolation segment.
-    pub isolation_segment: Box<str>,
+    pub isolation_segment: Arc<str>,
     /// Availability zone; not part of equality (see [`Endpoint::same_as`]).
-    pub availability_zone: Box<str>,
+    pub availability_zone: Arc<str>,
     /// Age after which a plain endpoint is stale; zero where the message left it to the configuration.
     pub stale_threshold: Duration,
     /// When the platform last changed the endpoint, nanoseconds since the epoch; for equality and a metric.
     pub updated_at_ns: i64,
     /// Balancing algorithm asked for by the route options, verbatim.
-    pub balancing: Box<str>,
+    pub balancing: Arc<str>,
 }
 
 /// What an app behind an endpoint speaks.
@@ -63,7 +66,7 @@ pub enum Protocol {
     /// HTTP/2.
     Http2,
     /// Anything else, stored as it came and spoken to as HTTP/1.1.
-    Other(Box<str>),
+    Other(Arc<str>),
 }
 
 impl Protocol {
