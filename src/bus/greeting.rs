@@ -63,9 +63,8 @@ pub async fn run(
     client: &Client,
     greeting: &Greeting,
     state: &BusState,
-    until: CancellationToken,
+    until: &CancellationToken,
 ) -> Result<(), LinkClosed> {
-    let stopped = until.clone();
     let speak = async {
         let payload = greeting.payload();
         let greets = client.subscribe(GREET).await.map_err(|_| LinkClosed)?;
@@ -73,7 +72,7 @@ pub async fn run(
         tokio::try_join!(starts, answer(client, &payload, greets)).map(|_| ())
     };
     tokio::select! {
-        () = stopped.cancelled() => Ok(()),
+        () = until.cancelled() => Ok(()),
         ended = speak => ended,
     }
 }
