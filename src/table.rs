@@ -1,16 +1,26 @@
 //! The routing table: which pool serves a host and path.
 //!
-//! It owns the only mutable routing state. Readers get an `Arc<Pool>` and never hold a lock beyond that;
-//! writers replace what belongs to one host and never wait for requests. Pure: `now` comes from the caller.
+//! It owns the only mutable routing state. Readers get an `Arc<Pool>` and hold no lock beyond that; writers
+//! replace what belongs to one host, whole, and may run at once with readers and with each other. Pure:
+//! `now` comes from the caller.
 
-use std::{sync::Arc, time::Duration};
+mod apply;
+mod hosts;
+pub mod listing;
+mod prune;
+mod routes;
 
-use crate::{
-    failure::Fate,
-    route::{endpoint::Endpoint, lease::Lease, moment::Moment, pool::Pool, uri::RouteKey},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
-pub mod listing;
+use crate::route::{endpoint::Endpoint, moment::Moment, pool::Pool, uri::Target};
+use hosts::Hosts;
+use listing::Listing;
 
 /// What the table is told by the configuration.
 #[derive(Clone, Debug)]
@@ -72,11 +82,11 @@ pub enum Source {
 #[derive(Clone, Debug)]
 pub struct Pruned {
     /// The route's key.
-    pub key: Box<str>,
+    pub key: Arc<str>,
     /// What was removed, at least one.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Isolation segment of the first of them; empty if it has none.
-    pub isolation_segment: Box<str>,
+    pub isolation_segment: Arc<str>,
 }
 
 /// What a report of a failure did.
@@ -103,64 +113,71 @@ pub struct Totals {
 #[derive(Debug)]
 pub struct Table {
     settings: Settings,
+    hosts: Hosts,
+    updated_ms: AtomicU64,
 }
 
 impl Table {
     /// An empty table.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings }
+        Self { settings, hosts: Hosts::default(), updated_ms: AtomicU64::new(Moment::default().as_ms()) }
     }
 
-    /// Registers `endpoint` for the route `key`. `cursor_start` is where the round-robin of a new route
-    /// begins; the caller draws it at random.
-    pub fn register(&self, key: &RouteKey, endpoint: &Arc<Endpoint>, now: Moment, cursor_start: usize) -> Change {
-        let _ = (key, endpoint, now, cursor_start, &self.settings);
-        Change::Ignored
-    }
-
-    /// Takes the endpoint with the address of `endpoint` off the route `key`.
-    pub fn unregister(&self, key: &RouteKey, endpoint: &Endpoint, now: Moment) -> Departure {
-        let _ = (key, endpoint, now);
-        Departure::NotThere
-    }
-
-    /// The pool for a request's Host (a port is cut off) and escaped path (without query).
+    /// The pool for a request's Host header (a port is cut off) and escaped path (without the query).
     ///
-    /// An empty pool is an answer: the route is known and has no endpoints.
+    /// An empty pool is an answer: the route is known and has no endpoints. Rules: gorouter.md section 4,
+    /// match.
     #[must_use]
     pub fn lookup(&self, host: &str, path: &str) -> Option<Arc<Pool>> {
-        let _ = (host, path);
-        None
-    }
-
-    /// Removes what is stale at `now`, and routes that have been empty for long enough.
-    pub fn prune(&self, now: Moment, source: Source) -> Vec<Pruned> {
-        let _ = (now, source);
-        Vec::new()
-    }
-
-    /// Tells what an attempt revealed about `lease`, picked from `pool`.
-    pub fn report(&self, pool: &Pool, lease: &Arc<Lease>, fate: Fate, now: Moment) -> Reported {
-        let _ = (pool, lease, fate, now);
-        Reported::Kept
+        let target = Target::of(host, path)?;
+        let find = |host: &str| self.hosts.read(host, |routes| routes.find(target.path()).cloned()).flatten();
+        find(target.host()).or_else(|| target.first_wildcard(find))
     }
 
     /// Every route with its endpoints, sorted by key, for `/routes`.
     #[must_use]
-    pub fn listing(&self) -> listing::Listing {
-        listing::Listing::default()
+    pub fn listing(&self) -> Listing {
+        let mut pools = Vec::new();
+        self.hosts.each(|_, routes| pools.extend_from_slice(routes.pools()));
+        Listing::new(pools, self.settings.stale_threshold)
     }
 
-    /// The size of the table.
+    /// The size of the table, counted now.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        Totals::default()
+        let mut totals = Totals::default();
+        self.hosts.each(|_, routes| {
+            totals.routes += routes.pools().len();
+            totals.endpoints += routes.pools().iter().map(|pool| pool.leases().len()).sum::<usize>();
+        });
+        totals
     }
 
-    /// When a registration or an unregistration last reached the table; the origin before the first.
+    /// When a registration or unregistration for a segment served here last came; the origin before the
+    /// first.
     #[must_use]
     pub fn last_update(&self) -> Moment {
-        Moment::default()
+        Moment::from_ms(self.updated_ms.load(Relaxed))
+    }
+}
+
+impl Sharding {
+    /// Whether an endpoint of `segment` belongs into this router's table.
+    fn serves(&self, segment: &str) -> bool {
+        let listed = |segments: &[Box<str>]| segments.iter().any(|one| **one == *segment);
+        match self {
+            Self::All => true,
+            Self::SharedAnd(segments) => segment.is_empty() || listed(segments),
+            Self::Only(segments) => listed(segments),
+        }
+    }
+}
+
+/// The age after which `endpoint` is stale: what its registration asks for, but no more than is configured.
+fn threshold(endpoint: &Endpoint, configured: Duration) -> Duration {
+    match endpoint.facts.stale_threshold {
+        Duration::ZERO => configured,
+        asked => asked.min(configured),
     }
 }

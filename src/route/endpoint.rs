@@ -41,7 +41,7 @@ pub struct Facts {
     pub protocol: Protocol,
     /// Name that the certificate must carry, as registered.
     pub server_cert_domain_san: Arc<str>,
-    /// Tags in the order of the message; `None` where they were null or absent.
+    /// Tags sorted by name, no name twice; `None` where they were null or absent.
     pub tags: Option<Arc<[(Arc<str>, Arc<str>)]>>,
     /// Route service, if the route is bound to one.
     pub route_service_url: Arc<str>,

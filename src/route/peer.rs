@@ -7,7 +7,7 @@
 use std::{
     fmt,
     hash::{BuildHasher, Hash, Hasher},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
@@ -20,7 +20,6 @@ pub struct Peer(Arc<Facts>);
 #[derive(PartialEq, Eq, Hash)]
 struct Facts {
     address: Box<str>,
-    host_len: usize,
     port: u16,
     identity: Identity,
     hash: Digest,
@@ -40,27 +39,33 @@ pub enum Identity {
 struct Digest(u64);
 
 impl Peer {
-    /// A peer at `host:port`.
+    /// A peer at `host:port`. An IPv6 address may come with or without brackets; both give one peer.
     #[must_use]
     pub fn new(host: &str, port: u16, identity: Identity) -> Self {
-        let address = format!("{host}:{port}").into_boxed_str();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let address = match bare.parse::<Ipv6Addr>() {
+            Ok(_) => format!("[{bare}]:{port}"),
+            Err(_) => format!("{host}:{port}"),
+        }
+        .into_boxed_str();
         let mut hasher = fixed_hasher().build_hasher();
         address.hash(&mut hasher);
         identity.hash(&mut hasher);
         let hash = Digest(hasher.finish());
-        Self(Arc::new(Facts { address, host_len: host.len(), port, identity, hash }))
+        Self(Arc::new(Facts { address, port, identity, hash }))
     }
 
-    /// `host:port` as registered.
+    /// `host:port`, an IPv6 address in brackets.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.0.address
     }
 
-    /// The host alone, an IP address or a name.
+    /// The host alone, an IP address without brackets or a name.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.0.address[..self.0.host_len]
+        let host = self.0.address.rsplit_once(':').map_or(&*self.0.address, |(host, _)| host);
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
     /// The port alone.
@@ -119,6 +124,43 @@ impl fmt::Debug for Peer {
         match &self.0.identity {
             Identity::Plain => write!(f, "{}", self.address()),
             Identity::Tls(name) => write!(f, "{} as {name}", self.address()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_keeps_host_and_port_apart() {
+        for (host, port, address, bare, socket) in [
+            ("10.0.0.1", 8080, "10.0.0.1:8080", "10.0.0.1", Some("10.0.0.1:8080")),
+            ("backend.local", 80, "backend.local:80", "backend.local", None),
+            ("fd00::1", 443, "[fd00::1]:443", "fd00::1", Some("[fd00::1]:443")),
+            ("[fd00::1]", 443, "[fd00::1]:443", "fd00::1", Some("[fd00::1]:443")),
+        ] {
+            let peer = Peer::new(host, port, Identity::Plain);
+            assert_eq!(peer.address(), address);
+            assert_eq!(peer.host(), bare);
+            assert_eq!(peer.port(), port);
+            assert_eq!(peer.socket(), socket.map(|text| text.parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn address_and_name_both_make_the_peer() {
+        let named = |name| Identity::Tls(ExpectedName::new(name));
+        let peer = Peer::new("10.0.0.1", 443, named("a"));
+        assert_eq!(peer, Peer::new("10.0.0.1", 443, named("a")));
+        assert_eq!(peer.digest(), Peer::new("10.0.0.1", 443, named("a")).digest());
+        for other in [
+            Peer::new("10.0.0.1", 443, named("b")),
+            Peer::new("10.0.0.1", 444, named("a")),
+            Peer::new("10.0.0.2", 443, named("a")),
+            Peer::new("10.0.0.1", 443, Identity::Plain),
+        ] {
+            assert_ne!(peer, other);
         }
     }
 }

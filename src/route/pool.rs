@@ -14,14 +14,21 @@ use super::{lease::Lease, moment::Moment};
 #[derive(Debug)]
 pub struct Pool {
     route: Arc<Route>,
-    leases: Box<[Arc<Lease>]>,
+    leases: Leases,
     changed: Moment,
+}
+
+/// Most routes of a large foundation have one endpoint: it needs no allocation of its own.
+#[derive(Debug)]
+enum Leases {
+    One([Arc<Lease>; 1]),
+    Any(Box<[Arc<Lease>]>),
 }
 
 /// What stays when the endpoints of a route change.
 #[derive(Debug)]
 pub struct Route {
-    key: Box<str>,
+    key: Arc<str>,
     host_len: usize,
     cursor: AtomicUsize,
 }
@@ -41,16 +48,28 @@ impl Route {
         &self.key
     }
 
+    /// The key as a pointer to share, so that the table's map needs no copy of it.
+    #[must_use]
+    pub fn shared_key(&self) -> &Arc<str> {
+        &self.key
+    }
+
     /// The host part of the key.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.key[..self.host_len]
     }
 
-    /// The path part of the key with its leading slash; `/` for a route without a path.
+    /// The path part of the key: empty, or with its leading slash.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.key[self.host_len..]
+    }
+
+    /// The path that cookies of this route are limited to: [`Route::path`], or `/` where that is empty.
     #[must_use]
     pub fn context_path(&self) -> &str {
-        match &self.key[self.host_len..] {
+        match self.path() {
             "" => "/",
             path => path,
         }
@@ -67,7 +86,11 @@ impl Pool {
     /// A pool of `leases` for `route`, last changed at `changed`.
     #[must_use]
     pub fn new(route: Arc<Route>, leases: Vec<Arc<Lease>>, changed: Moment) -> Self {
-        Self { route, leases: leases.into_boxed_slice(), changed }
+        let leases = match <[Arc<Lease>; 1]>::try_from(leases) {
+            Ok(one) => Leases::One(one),
+            Err(leases) => Leases::Any(leases.into_boxed_slice()),
+        };
+        Self { route, leases, changed }
     }
 
     /// The route that the pool serves.
@@ -76,10 +99,25 @@ impl Pool {
         &self.route
     }
 
-    /// Its endpoints, in the order of registration.
+    /// Its endpoints, in the order in which they were last added or replaced.
     #[must_use]
     pub fn leases(&self) -> &[Arc<Lease>] {
-        &self.leases
+        match &self.leases {
+            Leases::One(one) => one,
+            Leases::Any(any) => any,
+        }
+    }
+
+    /// Whether the route is known but has no endpoint.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.leases().is_empty()
+    }
+
+    /// The lease of the endpoint at `address` (`host:port`), with its place in [`Pool::leases`].
+    #[must_use]
+    pub fn at(&self, address: &str) -> Option<(usize, &Arc<Lease>)> {
+        self.leases().iter().enumerate().find(|(_, lease)| lease.endpoint().peer.address() == address)
     }
 
     /// When the list last changed.
@@ -91,6 +129,6 @@ impl Pool {
     /// The route service that the last registered endpoint named; empty if none.
     #[must_use]
     pub fn route_service_url(&self) -> &str {
-        self.leases.last().map_or("", |lease| &lease.endpoint().facts.route_service_url)
+        self.leases().last().map_or("", |lease| &lease.endpoint().facts.route_service_url)
     }
 }

@@ -1,0 +1,133 @@
+//! What registrations, unregistrations and failed attempts do to the table.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{Change, Departure, Reported, Table, hosts::Kept, routes::HostRoutes};
+use crate::{
+    failure::Fate,
+    route::{
+        endpoint::Endpoint,
+        lease::Lease,
+        moment::Moment,
+        pool::{Pool, Route},
+        uri::RouteKey,
+    },
+};
+
+impl Table {
+    /// Registers `endpoint` for the route `key`. `cursor_start` is where the round-robin of a new route
+    /// begins; the caller draws it at random.
+    ///
+    /// An endpoint is known by its address. The last registration wins; the availability zone alone makes
+    /// no difference (gorouter.md section 4, endpoint identity).
+    pub fn register(&self, key: &RouteKey, endpoint: &Arc<Endpoint>, now: Moment, cursor_start: usize) -> Change {
+        if !self.settings.sharding.serves(&endpoint.facts.isolation_segment) {
+            return Change::Ignored;
+        }
+        self.updated_ms.store(now.as_ms(), Relaxed);
+        // Nearly every registration repeats the one before it, and a heartbeat for each endpoint of a
+        // foundation must not keep readers waiting: only a read lock is taken until something changes.
+        let known = self.hosts.read(key.host(), |routes| renew(routes.pool(key.path()), endpoint, now));
+        if known == Some(true) {
+            return Change::Renewed;
+        }
+        self.hosts.write(key.host(), |routes| put(routes, key, endpoint, now, cursor_start))
+    }
+
+    /// Takes the endpoint with the address of `endpoint` off the route `key`.
+    ///
+    /// A route whose last endpoint leaves goes with it, or stays known for the grace time.
+    pub fn unregister(&self, key: &RouteKey, endpoint: &Endpoint, now: Moment) -> Departure {
+        if !self.settings.sharding.serves(&endpoint.facts.isolation_segment) {
+            return Departure::NotThere;
+        }
+        self.updated_ms.store(now.as_ms(), Relaxed);
+        let removed = self.hosts.change(key.host(), |routes| {
+            let Some(pool) = routes.pool(key.path()) else { return (Kept::Same, false) };
+            let Some((place, _)) = pool.at(endpoint.peer.address()) else { return (Kept::Same, false) };
+            let rest = without(pool, place, now);
+            if rest.is_empty() && self.settings.empty_pool_grace.is_zero() {
+                (routes.without(key.path()).map_or(Kept::Nothing, Kept::New), true)
+            } else {
+                (Kept::New(routes.with(rest)), true)
+            }
+        });
+        if removed == Some(true) { Departure::Removed } else { Departure::NotThere }
+    }
+
+    /// Tells what an attempt revealed about `lease`, which was picked from `pool`.
+    ///
+    /// A TLS endpoint that is to be pruned leaves only if the very same lease is still in the table: a
+    /// registration that replaced it meanwhile says something newer than the attempt does. The pool may
+    /// be left empty until the next prune. A plain endpoint is marked instead, since its failure proves
+    /// nothing about who is there.
+    pub fn report(&self, pool: &Pool, lease: &Arc<Lease>, fate: Fate, now: Moment) -> Reported {
+        match fate {
+            Fate::Keep => Reported::Kept,
+            Fate::Prune if lease.endpoint().peer.is_tls() => self.expel(pool.route(), lease, now),
+            Fate::Mark | Fate::Prune => {
+                lease.mark_failed(now);
+                Reported::Marked
+            }
+        }
+    }
+
+    fn expel(&self, route: &Route, lease: &Arc<Lease>, now: Moment) -> Reported {
+        let gone = self.hosts.change(route.host(), |routes| {
+            let Some(pool) = routes.pool(route.path()) else { return (Kept::Same, false) };
+            match pool.leases().iter().position(|known| Arc::ptr_eq(known, lease)) {
+                Some(place) => (Kept::New(routes.with(without(pool, place, now))), true),
+                None => (Kept::Same, false),
+            }
+        });
+        if gone == Some(true) { Reported::Pruned } else { Reported::Kept }
+    }
+}
+
+/// Renews the lease on `endpoint` if the pool has one with the same facts.
+fn renew(pool: Option<&Arc<Pool>>, endpoint: &Endpoint, now: Moment) -> bool {
+    let known = pool.and_then(|pool| pool.at(endpoint.peer.address()));
+    let same = known.map(|(_, lease)| lease).filter(|lease| lease.endpoint().same_as(endpoint));
+    same.inspect(|lease| lease.renew(now)).is_some()
+}
+
+/// The routes of a host after a registration.
+fn put(
+    routes: Option<&HostRoutes>,
+    key: &RouteKey,
+    endpoint: &Arc<Endpoint>,
+    now: Moment,
+    cursor_start: usize,
+) -> (HostRoutes, Change) {
+    let lease = || Arc::new(Lease::new(Arc::clone(endpoint), now));
+    let Some((routes, pool)) = routes.and_then(|routes| Some((routes, routes.pool(key.path())?))) else {
+        let pool = Arc::new(Pool::new(Arc::new(Route::new(key.as_str(), cursor_start)), vec![lease()], now));
+        let routes = match routes {
+            Some(routes) => routes.with(pool),
+            None => HostRoutes::of(pool),
+        };
+        return (routes, Change::Added);
+    };
+    // Another writer may have brought the same registration since the look under the read lock.
+    if renew(Some(pool), endpoint, now) {
+        return (routes.clone(), Change::Renewed);
+    }
+    let mut leases = pool.leases().to_vec();
+    let change = match pool.at(endpoint.peer.address()) {
+        Some((place, _)) => {
+            leases.remove(place);
+            Change::Replaced
+        }
+        None => Change::Added,
+    };
+    // Also a replaced endpoint goes to the end: what holds for the whole route comes from the last one.
+    leases.push(lease());
+    (routes.with(Arc::new(Pool::new(Arc::clone(pool.route()), leases, now))), change)
+}
+
+/// `pool` without the lease at `place`.
+fn without(pool: &Pool, place: usize, now: Moment) -> Arc<Pool> {
+    let mut leases = pool.leases().to_vec();
+    leases.remove(place);
+    Arc::new(Pool::new(Arc::clone(pool.route()), leases, now))
+}

@@ -1,0 +1,82 @@
+//! Age: what leaves the table because nothing was heard of it for too long.
+
+use std::sync::Arc;
+
+use super::{Pruned, Source, Table, hosts::Kept, routes::HostRoutes, threshold};
+use crate::route::{lease::Lease, moment::Moment, pool::Pool};
+
+impl Table {
+    /// Removes what is stale at `now`, and routes that have been empty for the grace time.
+    ///
+    /// Plain endpoints go when their last registration is older than their threshold. TLS endpoints never
+    /// go by age: a stale one cannot answer for another, because it has to prove who it is (gorouter.md
+    /// section 4, stale threshold).
+    pub fn prune(&self, now: Moment, source: Source) -> Vec<Pruned> {
+        match source {
+            Source::Lost => return Vec::new(),
+            Source::Recovered => self.hosts.each(|_, routes| renew_all(routes, now)),
+            Source::Live => {}
+        }
+        // Looking takes read locks only, so that requests go on while a large table is searched. Each find
+        // is judged again under the write lock, since a registration may have come in between.
+        let mut due = Vec::new();
+        self.hosts.each(|host, routes| {
+            if routes.pools().iter().any(|pool| self.is_over(pool, now) || self.stale(pool, now).next().is_some()) {
+                due.push(Arc::clone(host));
+            }
+        });
+        let mut pruned = Vec::new();
+        for host in due {
+            self.hosts.change(&host, |routes| (self.sweep(routes, now, &mut pruned), ()));
+        }
+        pruned
+    }
+
+    /// What stays of a host's routes; notes what goes.
+    fn sweep(&self, routes: &HostRoutes, now: Moment, pruned: &mut Vec<Pruned>) -> Kept {
+        let mut changed = false;
+        let mut kept = Vec::with_capacity(routes.pools().len());
+        for pool in routes.pools() {
+            let fresh = self.without_stale(pool, now, pruned);
+            let staying = fresh.as_ref().unwrap_or(pool);
+            let over = self.is_over(staying, now);
+            changed |= over || fresh.is_some();
+            if !over {
+                kept.push(Arc::clone(staying));
+            }
+        }
+        match HostRoutes::among(kept) {
+            None => Kept::Nothing,
+            Some(routes) if changed => Kept::New(routes),
+            Some(_) => Kept::Same,
+        }
+    }
+
+    /// The pool after its stale endpoints are gone, if it has any.
+    fn without_stale(&self, pool: &Arc<Pool>, now: Moment, pruned: &mut Vec<Pruned>) -> Option<Arc<Pool>> {
+        let endpoints: Vec<_> = self.stale(pool, now).map(|lease| Arc::clone(lease.endpoint())).collect();
+        let isolation_segment = Arc::clone(&endpoints.first()?.facts.isolation_segment);
+        let fresh = pool.leases().iter().filter(|lease| !self.is_stale(lease, now)).cloned().collect();
+        pruned.push(Pruned { key: Arc::clone(pool.route().shared_key()), endpoints, isolation_segment });
+        Some(Arc::new(Pool::new(Arc::clone(pool.route()), fresh, now)))
+    }
+
+    fn stale<'p>(&self, pool: &'p Pool, now: Moment) -> impl Iterator<Item = &'p Arc<Lease>> {
+        pool.leases().iter().filter(move |lease| self.is_stale(lease, now))
+    }
+
+    fn is_stale(&self, lease: &Lease, now: Moment) -> bool {
+        let endpoint = lease.endpoint();
+        !endpoint.peer.is_tls() && now.since(lease.seen()) > threshold(endpoint, self.settings.stale_threshold)
+    }
+
+    /// Whether a pool is empty and its grace is over.
+    fn is_over(&self, pool: &Pool, now: Moment) -> bool {
+        let grace = self.settings.empty_pool_grace;
+        pool.is_empty() && (grace.is_zero() || now.since(pool.changed()) >= grace)
+    }
+}
+
+fn renew_all(routes: &HostRoutes, now: Moment) {
+    routes.pools().iter().flat_map(|pool| pool.leases()).for_each(|lease| lease.renew(now));
+}
