@@ -96,7 +96,10 @@ impl Pruner {
 mod tests {
     use super::*;
     use crate::{
-        bus::{capture::Capture, subscriber::{Policy, REGISTER, Subscriber}},
+        bus::{
+            capture::Capture,
+            subscriber::{Policy, REGISTER, Subscriber},
+        },
         table::{Settings, Sharding},
     };
 

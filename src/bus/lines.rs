@@ -106,7 +106,7 @@ pub(crate) fn pruned(route: &Pruned) {
     tracing::info!(
         target: "registry",
         data = %serde_json::json!({
-            "uri": route.key,
+            "uri": &*route.key,
             "endpoints": endpoints(),
             "isolation_segment": segment(&route.isolation_segment),
         }),

@@ -206,5 +206,9 @@ async fn everything_let_in_before_the_end_is_applied() {
     let clock: Clock = Arc::new(|| NOW);
     run(subscriber, &ring, &metrics, &clock).await;
     assert_eq!(table.totals().endpoints, 1000);
-    assert!(metrics.render().contains("registry_message{action=\"added\",component=\"\"} 1000"), "{}", metrics.render());
+    assert!(
+        metrics.render().contains("registry_message{action=\"added\",component=\"\"} 1000"),
+        "{}",
+        metrics.render()
+    );
 }
