@@ -1,1 +1,233 @@
-//! Drain and readiness.
+//! How the process begins and ends, as values one holds and drops.
+//!
+//! Owns nothing but counts and flags: [`Readiness`] is what the health port tells the load balancer,
+//! [`Stopping`] asks every connection to finish after its current exchange, and [`Drain`] counts who is
+//! still there. The assembly in `app` decides when each of them moves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// What the health port tells (gorouter.md §1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The table is being preloaded; traffic ports are not open yet.
+    Initializing,
+    /// Traffic is welcome.
+    Healthy,
+    /// The router is on its way out. There is no way back.
+    Degraded,
+}
+
+/// The one [`Health`] of the process, shared by clones.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicU8>);
+
+const INITIALIZING: u8 = 0;
+const HEALTHY: u8 = 1;
+const DEGRADED: u8 = 2;
+
+impl Readiness {
+    /// A process that is [`Health::Initializing`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The health at this moment.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        match self.0.load(Ordering::Acquire) {
+            INITIALIZING => Health::Initializing,
+            HEALTHY => Health::Healthy,
+            _ => Health::Degraded,
+        }
+    }
+
+    /// Opens for traffic. False, and nothing changes, if the router is already leaving: a stop signal
+    /// during the preload delay must not be forgotten.
+    pub fn open(&self) -> bool {
+        self.0.compare_exchange(INITIALIZING, HEALTHY, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            || self.health() == Health::Healthy
+    }
+
+    /// Withdraws for good.
+    pub fn degrade(&self) {
+        self.0.store(DEGRADED, Ordering::Release);
+    }
+}
+
+/// The request to finish after the current exchange; asked once, seen by every clone and child.
+#[derive(Clone, Debug, Default)]
+pub struct Stopping {
+    /// Read once per request, so it is a plain flag: the token's own check takes a lock.
+    asked: Arc<AtomicBool>,
+    token: CancellationToken,
+}
+
+impl Stopping {
+    /// Nobody has asked yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same signal with a waiting list of its own, one per worker: connections that come and go
+    /// then never meet another worker's on a lock.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { asked: Arc::clone(&self.asked), token: self.token.child_token() }
+    }
+
+    /// Asks everyone who holds this signal or a child of it.
+    ///
+    /// Call it on the root: asking a child sets the flag for all, but wakes only that child's waiters.
+    pub fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    /// Whether it was asked; a relaxed load's price, meant for the request path.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is asked. Cancel-safe.
+    pub async fn asked(&self) {
+        self.token.cancelled().await;
+    }
+}
+
+/// Counts those who must leave before the process may: connections and, apart from them, tunnels, since
+/// a connection's own future ends when it is upgraded.
+#[derive(Clone, Debug, Default)]
+pub struct Drain(Arc<Outstanding>);
+
+#[derive(Debug, Default)]
+struct Outstanding {
+    count: AtomicUsize,
+    emptied: Notify,
+}
+
+impl Drain {
+    /// Nobody is there.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more; they leave by dropping the token.
+    #[must_use]
+    pub fn token(&self) -> DrainToken {
+        self.0.count.fetch_add(1, Ordering::AcqRel);
+        DrainToken(Arc::clone(&self.0))
+    }
+
+    /// How many tokens are held.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.0.count.load(Ordering::Acquire)
+    }
+
+    /// Waits for a moment at which no token is held. Cancel-safe; put a deadline around it.
+    pub async fn wait_empty(&self) {
+        let emptied = self.0.emptied.notified();
+        tokio::pin!(emptied);
+        loop {
+            // Enlisted before the count is read, or the last token could be dropped in between unheard.
+            emptied.as_mut().enable();
+            if self.outstanding() == 0 {
+                return;
+            }
+            emptied.as_mut().await;
+            emptied.set(self.0.emptied.notified());
+        }
+    }
+}
+
+/// Held by whoever must leave before the process may.
+#[derive(Debug)]
+pub struct DrainToken(Arc<Outstanding>);
+
+impl Drop for DrainToken {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.emptied.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    #[test]
+    fn health_opens_once_and_never_comes_back() {
+        let readiness = Readiness::new();
+        assert_eq!(readiness.health(), Health::Initializing);
+        assert!(readiness.open());
+        assert!(readiness.open());
+        let seen_elsewhere = readiness.clone();
+        readiness.degrade();
+        assert_eq!(seen_elsewhere.health(), Health::Degraded);
+        assert!(!seen_elsewhere.open());
+        assert_eq!(readiness.health(), Health::Degraded);
+    }
+
+    #[test]
+    fn a_stop_during_the_preload_delay_is_not_forgotten() {
+        let readiness = Readiness::new();
+        readiness.degrade();
+        assert!(!readiness.open());
+        assert_eq!(readiness.health(), Health::Degraded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn children_hear_the_stop() {
+        let stopping = Stopping::new();
+        let child = stopping.child();
+        assert!(!child.is_asked());
+        assert!(timeout(Duration::from_secs(1), child.asked()).await.is_err());
+        stopping.ask();
+        assert!(child.is_asked() && stopping.is_asked());
+        timeout(Duration::from_secs(1), child.asked()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn drain_waits_for_the_last_token() {
+        let drain = Drain::new();
+        timeout(Duration::from_secs(1), drain.wait_empty()).await.unwrap();
+
+        let (connection, tunnel) = (drain.token(), drain.token());
+        assert_eq!(drain.outstanding(), 2);
+        let waiting = tokio::spawn({
+            let drain = drain.clone();
+            async move { drain.wait_empty().await }
+        });
+        drop(connection);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(!waiting.is_finished());
+        drop(tunnel);
+        timeout(Duration::from_secs(1), waiting).await.unwrap().unwrap();
+        assert_eq!(drain.outstanding(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn drain_that_fills_again_is_waited_for_again() {
+        let drain = Drain::new();
+        let first = drain.token();
+        let wait = drain.wait_empty();
+        tokio::pin!(wait);
+        assert!(timeout(Duration::from_millis(1), wait.as_mut()).await.is_err());
+        drop(first);
+        let second = drain.token();
+        assert!(timeout(Duration::from_millis(1), wait.as_mut()).await.is_err());
+        drop(second);
+        timeout(Duration::from_secs(1), wait).await.unwrap();
+    }
+}

@@ -1,0 +1,65 @@
+//! The listing of the table, for operators who know the password (gorouter.md §10).
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode, request};
+use subtle::ConstantTimeEq as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::server::{self, Limits, Page, Site};
+
+/// Who may see the listing (`status.user`, `status.pass`).
+#[derive(Clone)]
+pub struct Login {
+    /// The user's name.
+    pub user: String,
+    /// The password. One that contains a colon matches nothing, as with Gorouter.
+    pub password: String,
+}
+
+/// Answers `/routes` with what `listing` returns, a JSON text, until `stop`. `listing` runs on a thread of its own.
+pub async fn serve(
+    listener: TcpListener,
+    login: Login,
+    listing: impl Fn() -> String + Send + Sync + 'static,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    server::serve(listener, RoutesPort { login, listing: Arc::new(listing) }, limits, stop).await;
+}
+
+struct RoutesPort<F> {
+    login: Login,
+    listing: Arc<F>,
+}
+
+impl<F: Fn() -> String + Send + Sync + 'static> Site for RoutesPort<F> {
+    async fn answer(&self, request: &request::Parts) -> Page {
+        // Before the path is looked at: a stranger must not learn which paths exist.
+        if !self.login.admits(&request.headers) {
+            let mut page = server::error(StatusCode::UNAUTHORIZED, "401 Unauthorized\n");
+            page.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+            return page;
+        }
+        if request.uri.path() != "/routes" {
+            return server::not_found();
+        }
+        let listing = Arc::clone(&self.listing);
+        server::made("application/json", move || listing()).await
+    }
+}
+
+impl Login {
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Basic "));
+        let Some(shown) = shown.and_then(|encoded| STANDARD.decode(encoded).ok()) else { return false };
+        let mut parts = shown.split(|byte| *byte == b':');
+        let (Some(user), Some(password), None) = (parts.next(), parts.next(), parts.next()) else { return false };
+        // Both are compared to the end, so that the time taken does not tell which one was right.
+        (user.ct_eq(self.user.as_bytes()) & password.ct_eq(self.password.as_bytes())).into()
+    }
+}

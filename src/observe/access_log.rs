@@ -1,0 +1,180 @@
+//! The access log: one line per exchange, in Gorouter's form (gorouter.md §9).
+//!
+//! A worker formats into a buffer of its own and hands whole batches to one writer thread. Nothing waits for the
+//! disk: batches that find the queue full are dropped and counted.
+
+mod format;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+
+use self::format::Formatter;
+use super::spool::{self, DropCount, Spool, Writer};
+
+/// A worker's buffer is handed over once it is longer than this.
+const BATCH: usize = 32 * 1024;
+
+/// Bytes that may wait for the disk: some seconds of lines.
+const QUEUE: usize = 32 * 1024 * 1024;
+
+/// What one line tells. Text that is empty prints as `"-"`; bytes are printed as they came, quoted as Go quotes
+/// them, so nothing from the wire can end a line or a field.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The Host header as received, port included; the one field that is not quoted. Empty prints nothing.
+    pub host: &'a [u8],
+    /// When the request was received.
+    pub received: SystemTime,
+    /// The request's method.
+    pub method: &'a str,
+    /// The request's target in origin form.
+    pub target: &'a [u8],
+    /// `HTTP/1.1` or `HTTP/1.0`.
+    pub protocol: &'a str,
+    /// The response's status, if one was sent.
+    pub status: Option<u16>,
+    /// Bytes of the request's body that were read.
+    pub request_bytes: u64,
+    /// Bytes of the response's body that were sent.
+    pub response_bytes: u64,
+    /// Referer.
+    pub referer: &'a [u8],
+    /// User-Agent.
+    pub user_agent: &'a [u8],
+    /// The client's address, `ip:port`.
+    pub remote_addr: &'a str,
+    /// The last endpoint's address, `ip:port`; empty when none was chosen.
+    pub backend_addr: &'a str,
+    /// X-Forwarded-For as sent to the endpoint once proxied, else as received.
+    pub x_forwarded_for: &'a [u8],
+    /// X-Forwarded-Proto, likewise.
+    pub x_forwarded_proto: &'a [u8],
+    /// X-Vcap-Request-Id.
+    pub request_id: &'a [u8],
+    /// From receipt to the end.
+    pub response_time: Option<Duration>,
+    /// The router's own part of it; zero when nothing was proxied.
+    pub gorouter_time: Option<Duration>,
+    /// The endpoint's app.
+    pub app_id: &'a str,
+    /// The endpoint's index.
+    pub app_index: &'a str,
+    /// The endpoint's instance id.
+    pub instance_id: &'a str,
+    /// X-Cf-RouterError of the response.
+    pub router_error: &'a [u8],
+}
+
+/// Appends the line for `entry`, line end included.
+///
+/// For one line; who writes many uses a [`Sink`], which remembers the last second's text.
+pub fn format(entry: &Entry<'_>, out: &mut Vec<u8>) {
+    Formatter::default().line(entry, out);
+}
+
+/// The access log's file can't be written to.
+#[derive(Debug, Error)]
+#[error("access log {}: {cause}", path.display())]
+pub struct OpenError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub cause: io::Error,
+}
+
+/// The access log of the process. Dropping it writes what was handed over and ends the thread.
+#[derive(Debug)]
+pub struct AccessLog {
+    spool: Spool,
+    writer: Writer,
+}
+
+impl AccessLog {
+    /// Appends to the file at `path`, made with mode 0644 if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] names the path.
+    pub fn file(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let refused = |cause| OpenError { path: path.into(), cause };
+        let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path).map_err(refused)?;
+        let lost = |lines, _: &mut File| tracing::warn!(target: "access-grlog", lines, "access-log-lines-dropped");
+        let (spool, writer) = spool::start("access-log", QUEUE, file, lost).map_err(refused)?;
+        Ok(Self { spool, writer })
+    }
+
+    /// A sink for one worker.
+    #[must_use]
+    pub fn sink(&self) -> Sink {
+        let batch = Batch { lines: 0, bytes: Vec::new(), formatter: Formatter::default(), spool: self.spool.clone() };
+        Sink(Arc::new(Mutex::new(batch)))
+    }
+
+    /// Waits until the file has what the sinks have handed over; false if that took longer than `patience`.
+    pub fn flush(&self, patience: Duration) -> bool {
+        self.writer.flush(patience)
+    }
+
+    /// The lines lost so far.
+    #[must_use]
+    pub fn dropped(&self) -> DropCount {
+        self.spool.dropped()
+    }
+}
+
+/// One worker's way into the log; clones share its buffer. The last clone hands the buffer over when dropped.
+#[derive(Clone, Debug)]
+pub struct Sink(
+    /// Never contended, since one worker uses it; it is what makes the sink `Send` inside of a task.
+    Arc<Mutex<Batch>>,
+);
+
+#[derive(Debug)]
+struct Batch {
+    bytes: Vec<u8>,
+    lines: u64,
+    formatter: Formatter,
+    spool: Spool,
+}
+
+impl Sink {
+    /// Adds the line for `entry`; it reaches the file some time after the next [`Sink::flush`].
+    pub fn push(&self, entry: &Entry<'_>) {
+        let mut batch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Batch { bytes, lines, formatter, .. } = &mut *batch;
+        formatter.line(entry, bytes);
+        *lines += 1;
+        if bytes.len() > BATCH {
+            batch.hand_over();
+        }
+    }
+
+    /// Hands what is buffered to the writer. Never waits.
+    pub fn flush(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).hand_over();
+    }
+}
+
+impl Batch {
+    fn hand_over(&mut self) {
+        if self.lines > 0 {
+            self.spool.push(&self.bytes, self.lines);
+            self.bytes.clear();
+            self.lines = 0;
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
