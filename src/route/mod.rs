@@ -2,6 +2,7 @@
 
 pub mod component;
 pub mod endpoint;
+pub mod intern;
 pub mod lease;
 pub mod moment;
 pub mod peer;
