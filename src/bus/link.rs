@@ -1,0 +1,477 @@
+//! The connection to NATS: made once with few tries, then kept for ever.
+//!
+//! Owns the connection and the one account of whether it stands ([`BusState`]). Promises: the list of
+//! servers is the configured one, in its order; a start without any server fails within a few tries; a
+//! connection that was up once is tried again without end; every loss and every recovery is logged and
+//! counted exactly once, even if the client library drops an event.
+//!
+//! Source: gorouter.md section 1 (start order) and section 3.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_nats::{
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, ReconnectToServer, ServerAddr, connection::State,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Clock;
+use crate::route::moment::Moment;
+
+/// Rounds over all servers before a start gives up.
+pub const INITIAL_TRIES: usize = 3;
+/// Pause between two of these rounds.
+pub const INITIAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause in milliseconds before each later attempt. Short, so that routes are fresh again within a
+/// second of the server's return; spread, so that a fleet of routers does not arrive as one.
+const RETRY_PAUSE_MS: Range<u64> = 50..300;
+/// How often the state is looked at without being told. The client library drops events when its queue
+/// is full; the state itself it never loses.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for the name service when a log line wants an address.
+const LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
+/// Messages that the client library may hold before the subscriber takes them over. More than arrive
+/// between two turns of the runtime; the limit that counts is the subscriber's.
+const LIBRARY_PENDING: usize = 131_072;
+
+/// How to reach NATS.
+#[derive(Clone)]
+pub struct LinkSettings {
+    /// Host and port of every server, in the order in which they are tried.
+    pub servers: Vec<(String, u16)>,
+    /// User name; empty for none.
+    pub user: String,
+    /// Password, verbatim: it never becomes part of a URL.
+    pub pass: String,
+    /// Time between two pings, and between two `nats-connection-still-disconnected` lines.
+    pub ping_interval: Duration,
+    /// Longest time that one attempt at one address may take.
+    pub connect_timeout: Duration,
+}
+
+impl Default for LinkSettings {
+    fn default() -> Self {
+        Self {
+            servers: vec![("localhost".into(), 4222)],
+            user: String::new(),
+            pass: String::new(),
+            ping_interval: Duration::from_secs(20),
+            connect_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl fmt::Debug for LinkSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkSettings")
+            .field("servers", &self.servers)
+            .field("user", &self.user)
+            .field("ping_interval", &self.ping_interval)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no connection at the start. The process logs it as `nats-connection-error` and exits 1.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The list of servers is empty.
+    #[error("nats.hosts names no server")]
+    NoServer,
+    /// An entry of the list is no host and port.
+    #[error("nats.hosts: {server:?} is not a host and port")]
+    Address {
+        /// The entry as configured.
+        server: String,
+        /// What the parser says.
+        source: io::Error,
+    },
+    /// A server was reached and does not accept the user or the password.
+    #[error("nats server {server} refuses nats.user or nats.pass")]
+    Refused {
+        /// The server that refused.
+        server: String,
+        /// What the client library says.
+        source: ConnectError,
+    },
+    /// No server could be reached.
+    #[error("none of the nats servers {servers} answers after {INITIAL_TRIES} tries: {}", cause(source))]
+    Unreachable {
+        /// All servers that were tried.
+        servers: String,
+        /// The failure of the last attempt.
+        source: ConnectError,
+    },
+}
+
+/// The connection was closed for good although nobody asked for it; the process logs it as
+/// `nats-connection-closed` and exits 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the connection to nats is closed for good")]
+pub struct LinkClosed;
+
+/// Whether the connection stands, as everybody else sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Since when it is lost; `None` while it stands.
+    pub lost: Option<Moment>,
+    /// How often it came back.
+    pub recoveries: u64,
+}
+
+/// The shared [`Standing`]: written by the [`Link`], read by the pruner and the greeting.
+#[derive(Debug, Default)]
+pub struct BusState(watch::Sender<Standing>);
+
+impl BusState {
+    /// A connection that stands and was never lost.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How it stands now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        *self.0.borrow()
+    }
+
+    /// A receiver that wakes at every change.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Standing> {
+        self.0.subscribe()
+    }
+
+    /// The connection broke at `now`. Without effect while it is lost already.
+    pub fn lose(&self, now: Moment) {
+        self.0.send_if_modified(|standing| {
+            let news = standing.lost.is_none();
+            standing.lost.get_or_insert(now);
+            news
+        });
+    }
+
+    /// The connection is back. Without effect while it stands.
+    pub fn recover(&self) {
+        self.0.send_if_modified(|standing| {
+            let news = standing.lost.take().is_some();
+            standing.recoveries += u64::from(news);
+            news
+        });
+    }
+}
+
+/// The connection to NATS.
+pub struct Link {
+    client: Client,
+    state: Arc<BusState>,
+    turns: Arc<Turns>,
+    nudge: Arc<Notify>,
+    clock: Clock,
+    ping_interval: Duration,
+    connects_at_start: u64,
+}
+
+impl Link {
+    /// Connects: [`INITIAL_TRIES`] rounds over all servers, [`INITIAL_PAUSE`] apart.
+    ///
+    /// # Errors
+    /// [`LinkError`], which names the servers.
+    pub async fn connect(settings: &LinkSettings, clock: Clock) -> Result<Self, LinkError> {
+        let servers = addresses(&settings.servers)?;
+        let turns = Arc::new(Turns::new(&settings.servers));
+        let nudge = Arc::new(Notify::new());
+        let options = options(settings, &turns, &nudge);
+        let client = first_connection(&servers, &options, &turns).await?;
+        turns.settled.store(true, Relaxed);
+        let host = turns.current();
+        tracing::info!(target: "nats", data = %place(&client, &host).await, "Successfully-connected-to-nats");
+        Ok(Self {
+            connects_at_start: connects(&client),
+            client,
+            state: Arc::new(BusState::new()),
+            turns,
+            nudge,
+            clock,
+            ping_interval: settings.ping_interval,
+        })
+    }
+
+    /// The client, for subscriptions and publishing.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether the connection stands.
+    #[must_use]
+    pub fn state(&self) -> &Arc<BusState> {
+        &self.state
+    }
+
+    /// Keeps [`BusState`] true and logs losses and recoveries until `until` is cancelled.
+    pub async fn watch(&self, until: CancellationToken) {
+        let mut seen = Seen { connects: self.connects_at_start, host: self.turns.current(), remind: Instant::now() };
+        loop {
+            tokio::select! {
+                () = until.cancelled() => return,
+                () = self.nudge.notified() => {}
+                () = sleep(LOOK_EVERY) => {}
+                () = sleep_until(seen.remind), if self.state.standing().lost.is_some() => {
+                    seen.remind += self.ping_interval;
+                    tracing::info!(target: "NATSMonitor", "nats-connection-still-disconnected");
+                }
+            }
+            self.look(&mut seen).await;
+        }
+    }
+
+    /// Compares the client's state with what was last told to others, and tells them the difference.
+    async fn look(&self, seen: &mut Seen) {
+        let up = self.client.connection_state() == State::Connected;
+        let connects = connects(&self.client);
+        let stood = self.state.standing().lost.is_none();
+        // A loss that healed between two looks shows only in the count of connections.
+        let slipped = up && stood && connects != seen.connects;
+        seen.connects = connects;
+        if stood && (!up || slipped) {
+            self.state.lose((self.clock)());
+            seen.remind = Instant::now() + self.ping_interval;
+            tracing::info!(target: "nats", data = %place(&self.client, &seen.host).await, "nats-connection-disconnected");
+        }
+        if up && self.state.standing().lost.is_some() {
+            self.state.recover();
+            seen.host = self.turns.current();
+            tracing::info!(target: "nats", data = %place(&self.client, &seen.host).await, "nats-connection-reconnected");
+        }
+    }
+}
+
+/// What [`Link::watch`] remembers between two looks.
+struct Seen {
+    connects: u64,
+    host: Host,
+    remind: Instant,
+}
+
+/// A server as configured.
+#[derive(Clone)]
+struct Host {
+    name: String,
+    port: u16,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name.parse::<IpAddr>() {
+            Ok(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}", self.port),
+            _ => write!(f, "{}:{}", self.name, self.port),
+        }
+    }
+}
+
+/// Whose turn it is. The library's own choice stops at the first server that refuses the password and
+/// never reaches the next; taking turns does.
+struct Turns {
+    hosts: Vec<Host>,
+    next: AtomicUsize,
+    taken: AtomicUsize,
+    settled: AtomicBool,
+}
+
+impl Turns {
+    fn new(servers: &[(String, u16)]) -> Self {
+        let hosts = servers.iter().map(|(name, port)| Host { name: name.clone(), port: *port }).collect();
+        Self { hosts, next: AtomicUsize::new(0), taken: AtomicUsize::new(0), settled: AtomicBool::new(false) }
+    }
+
+    /// The number of the server to try, which becomes the current one.
+    fn take(&self) -> usize {
+        let turn = self.next.fetch_add(1, Relaxed) % self.hosts.len();
+        self.taken.store(turn, Relaxed);
+        turn
+    }
+
+    /// The pause before the attempt: none at the start, whose rounds pause by themselves.
+    fn pause(&self) -> Duration {
+        if self.settled.load(Relaxed) { Duration::from_millis(fastrand::u64(RETRY_PAUSE_MS)) } else { Duration::ZERO }
+    }
+
+    /// The server that was tried last; while the connection stands, the one it leads to.
+    fn current(&self) -> Host {
+        self.hosts[self.taken.load(Relaxed)].clone()
+    }
+}
+
+fn addresses(servers: &[(String, u16)]) -> Result<Vec<ServerAddr>, LinkError> {
+    if servers.is_empty() {
+        return Err(LinkError::NoServer);
+    }
+    servers.iter().map(|(name, port)| address(&Host { name: name.clone(), port: *port })).collect()
+}
+
+fn address(host: &Host) -> Result<ServerAddr, LinkError> {
+    let refused = |source| LinkError::Address { server: host.to_string(), source };
+    let parsed: ServerAddr = format!("nats://{host}").parse().map_err(refused)?;
+    // A name with a slash or an at-sign in it is a URL that leads elsewhere than it reads.
+    if !parsed.host().eq_ignore_ascii_case(&host.name) || parsed.port() != host.port {
+        return Err(refused(io::Error::new(io::ErrorKind::InvalidInput, "not a host name or IP address")));
+    }
+    Ok(parsed)
+}
+
+fn options(settings: &LinkSettings, turns: &Arc<Turns>, nudge: &Arc<Notify>) -> ConnectOptions {
+    let (turns, nudge) = (Arc::clone(turns), Arc::clone(nudge));
+    let options = ConnectOptions::new()
+        .name("trueroute")
+        .max_reconnects(None)
+        .ignore_discovered_servers()
+        .retain_servers_order()
+        .ping_interval(settings.ping_interval)
+        .connection_timeout(settings.connect_timeout)
+        .subscription_capacity(LIBRARY_PENDING)
+        .reconnect_to_server_callback(move |servers, _| {
+            let chosen = servers.get(turns.take()).map(|server| server.addr.clone());
+            let delay = Some(turns.pause());
+            async move { chosen.map(|addr| ReconnectToServer { addr, delay }) }
+        })
+        .event_callback(move |_| {
+            nudge.notify_one();
+            async {}
+        });
+    if settings.user.is_empty() && settings.pass.is_empty() {
+        return options;
+    }
+    options.user_and_password(settings.user.clone(), settings.pass.clone())
+}
+
+/// Tries every server in every round. A refusal is the error to report even if a later server is
+/// merely silent: it is the one that somebody has to do something about.
+async fn first_connection(
+    servers: &[ServerAddr],
+    options: &ConnectOptions,
+    turns: &Turns,
+) -> Result<Client, LinkError> {
+    let mut failure = None;
+    for attempt in 0..INITIAL_TRIES * servers.len() {
+        if attempt > 0 && attempt % servers.len() == 0 {
+            sleep(INITIAL_PAUSE).await;
+        }
+        match options.clone().connect(servers).await {
+            Ok(client) => return Ok(client),
+            Err(source) if source.kind() == ConnectErrorKind::AuthorizationViolation => {
+                failure = Some(LinkError::Refused { server: turns.current().to_string(), source });
+            }
+            Err(source) if !matches!(failure, Some(LinkError::Refused { .. })) => {
+                let servers = turns.hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(", ");
+                failure = Some(LinkError::Unreachable { servers, source });
+            }
+            Err(_) => {}
+        }
+    }
+    Err(failure.unwrap_or(LinkError::NoServer))
+}
+
+/// The innermost error of the library, without which "IO error" is all that a log line says.
+fn cause(error: &ConnectError) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+fn connects(client: &Client) -> u64 {
+    client.statistics().connects.load(Relaxed)
+}
+
+/// `{"host":…,"addr":…}` of the connection's far end.
+async fn place(client: &Client, host: &Host) -> String {
+    let addr = far_address(client, host).await.map(|addr| addr.to_string()).unwrap_or_default();
+    serde_json::json!({ "host": host.to_string(), "addr": addr }).to_string()
+}
+
+/// The library does not tell which address of a name it reached; the server tells which family we came
+/// from, and that decides between the two addresses of a name such as `localhost`.
+async fn far_address(client: &Client, host: &Host) -> Option<SocketAddr> {
+    if let Ok(ip) = host.name.parse::<IpAddr>() {
+        return Some(SocketAddr::new(ip, host.port));
+    }
+    let target = (host.name.as_str(), host.port);
+    let found: Vec<SocketAddr> = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(target)).await.ok()?.ok()?.collect();
+    let own: Option<IpAddr> = client.server_info().client_ip.parse().ok();
+    let same_family = |addr: &&SocketAddr| own.is_some_and(|own| own.is_ipv4() == addr.is_ipv4());
+    found.iter().find(same_family).or(found.first()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Moment {
+        Moment::from_ms(ms)
+    }
+
+    #[test]
+    fn a_loss_keeps_its_first_moment_and_counts_once() {
+        let state = BusState::new();
+        state.recover();
+        assert_eq!(state.standing(), Standing { lost: None, recoveries: 0 });
+        state.lose(at(5));
+        state.lose(at(9));
+        assert_eq!(state.standing(), Standing { lost: Some(at(5)), recoveries: 0 });
+        state.recover();
+        state.recover();
+        assert_eq!(state.standing(), Standing { lost: None, recoveries: 1 });
+    }
+
+    #[test]
+    fn only_hosts_are_servers() {
+        for good in ["localhost", "127.0.0.1", "::1", "nats.service.cf.internal", "NATS-1"] {
+            let parsed = address(&Host { name: good.into(), port: 4222 });
+            assert!(parsed.is_ok_and(|addr| addr.port() == 4222), "{good}");
+        }
+        for bad in ["", "a b", "user@host", "host/path", "host:1", "[::1", "ho#st", "ho?st"] {
+            let parsed = address(&Host { name: bad.into(), port: 4222 });
+            assert!(matches!(parsed, Err(LinkError::Address { .. })), "{bad}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_is_an_error_of_its_own() {
+        assert!(matches!(addresses(&[]), Err(LinkError::NoServer)));
+    }
+
+    #[test]
+    fn servers_take_turns_in_order() {
+        let turns = Turns::new(&[("a".into(), 1), ("b".into(), 2)]);
+        let order: Vec<String> = (0..4)
+            .map(|_| {
+                turns.take();
+                turns.current().to_string()
+            })
+            .collect();
+        assert_eq!(order, ["a:1", "b:2", "a:1", "b:2"]);
+        assert_eq!(turns.pause(), Duration::ZERO);
+        turns.settled.store(true, Relaxed);
+        assert!(turns.pause() >= Duration::from_millis(RETRY_PAUSE_MS.start));
+    }
+
+    #[test]
+    fn settings_print_without_the_password() {
+        let settings = LinkSettings { pass: "s3cret".into(), ..LinkSettings::default() };
+        assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+}

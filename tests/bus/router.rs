@@ -1,0 +1,120 @@
+//! The router's side of a story: table, subscriber, greeting and pruner on one connection.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use trueroute::{
+    bus::{
+        self, Clock,
+        greeting::Greeting,
+        link::{BusState, Link, LinkClosed, LinkError, LinkSettings},
+        subscriber::{Policy, Subscriber},
+    },
+    observe::metrics::Metrics,
+    pruner::Pruner,
+    route::moment::Moment,
+    table::{Settings, Sharding, Table},
+};
+use trueroute_testkit::{ReservedPort, eventually};
+
+use crate::broker::{Login, PATIENCE};
+
+/// Age of a stale endpoint.
+pub const STALE: Duration = Duration::from_secs(120);
+
+/// A router that does nothing but listen.
+pub struct Router {
+    pub table: Arc<Table>,
+    pub metrics: Arc<Metrics>,
+    pub state: Arc<BusState>,
+    clock_ms: Arc<AtomicU64>,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), LinkClosed>>,
+}
+
+/// Settings for these servers, in a hurry.
+pub fn settings(ports: &[&ReservedPort], login: Login) -> LinkSettings {
+    let (user, pass) = login.unwrap_or_default();
+    LinkSettings {
+        servers: ports.iter().map(|port| ("127.0.0.1".into(), port.port())).collect(),
+        user: user.into(),
+        pass: pass.into(),
+        ping_interval: Duration::from_millis(200),
+        ..LinkSettings::default()
+    }
+}
+
+impl Router {
+    /// Starts one, and returns when its subscription stands.
+    pub async fn start(settings: &LinkSettings) -> Result<Self, LinkError> {
+        let clock_ms = Arc::new(AtomicU64::new(0));
+        let clock: Clock = {
+            let clock_ms = Arc::clone(&clock_ms);
+            Arc::new(move || Moment::from_ms(clock_ms.load(Relaxed)))
+        };
+        let link = Link::connect(settings, Arc::clone(&clock)).await?;
+        let state = Arc::clone(link.state());
+        let rules = Settings { stale_threshold: STALE, empty_pool_grace: Duration::ZERO, sharding: Sharding::All };
+        let table = Arc::new(Table::new(rules));
+        let metrics = Metrics::new(0, Default::default());
+        let subscriber = Subscriber::new(Arc::clone(&table), Policy::default());
+        let greeting = Greeting::new(7, [127, 0, 0, 1].into(), Duration::from_secs(20), STALE);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn({
+            let (metrics, stop) = (Arc::clone(&metrics), stop.clone());
+            async move { bus::run(&link, subscriber, &greeting, &metrics, &clock, stop).await }
+        });
+        Ok(Self { table, metrics, state, clock_ms, stop, running })
+    }
+
+    /// Moves its clock to `seconds` after the origin.
+    pub fn clock_at(&self, seconds: u64) {
+        self.clock_ms.store(seconds * 1000, Relaxed);
+    }
+
+    /// Its clock.
+    pub fn now(&self) -> Moment {
+        Moment::from_ms(self.clock_ms.load(Relaxed))
+    }
+
+    /// A pruner of its table.
+    pub fn pruner(&self) -> Pruner {
+        Pruner::new(Arc::clone(&self.table), Arc::clone(&self.state), true)
+    }
+
+    /// Addresses of the endpoints that serve `host`.
+    pub fn endpoints(&self, host: &str) -> Vec<String> {
+        let pool = self.table.lookup(host, "/");
+        let leases = pool.iter().flat_map(|pool| pool.leases().iter());
+        leases.map(|lease| lease.endpoint().peer.address().to_owned()).collect()
+    }
+
+    /// Waits until exactly these endpoints serve `host`.
+    pub async fn serves(&self, host: &str, endpoints: &[&str]) {
+        eventually(PATIENCE, || async { self.endpoints(host) == endpoints }).await;
+    }
+
+    /// Waits until it knows that the bus is up, or down.
+    pub async fn is_connected(&self, up: bool) {
+        eventually(PATIENCE, || async { self.state.standing().lost.is_none() == up }).await;
+    }
+
+    /// Waits until the metrics page has this line.
+    pub async fn shows(&self, figure: &str) {
+        let shown = || async { self.metrics.render().lines().any(|line| line == figure) };
+        eventually(PATIENCE, shown).await;
+    }
+
+    /// Stops it, which must not take long.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap().unwrap();
+    }
+}
