@@ -1,1 +1,91 @@
-//! Stub.
+//! `gorouter.yml`: from a text to a [`Config`] that cannot be half right (gorouter.md §2).
+//!
+//! The YAML is read with the semantics of Go's yaml.v3, so that a file that starts Gorouter starts this router: values
+//! are merged over the defaults, null keeps a default, a duplicate key is an error, an unknown one is a warning.
+//! Everything but [`load`] and [`own_ip`] is pure. No input makes it panic, and no error shows a secret.
+//!
+//! Floors, bottom to top: `yaml` (text to tree), `scalar` and `duration` (what a scalar means), `read` (keys of a
+//! section, each taken once), `parse*` (section to `Config`), and beside them `later` (what is not acted on yet).
+
+mod ciphers;
+mod duration;
+mod error;
+mod later;
+mod model;
+mod modes;
+mod parse;
+mod parse_sections;
+mod parse_tls;
+mod pem;
+mod read;
+mod scalar;
+mod sections;
+mod yaml;
+
+use std::fmt::Display;
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+
+pub use ciphers::CipherError;
+pub use duration::{DurationError, GoDuration};
+pub use error::{ConfigError, Problem, Unsupported, Warning};
+pub use model::{Backends, Config, FrontTls};
+pub use modes::{
+    AzPreference, BalancingAlgorithm, ClientCertValidation, ForwardedClientCert, LogLevel, RedactQueryParams,
+    RouteIntegrity, ShardingMode, SyslogNetwork, TimestampFormat, TlsVersions, XfccFormat,
+};
+pub use pem::{KeyPair, PemCertificates, PemError, Secret};
+pub use sections::{
+    AccessLog, CertSubject, ClientMetadataRule, HttpRewrite, LogFormat, Logging, Meters, MtlsDomain, Nats, NatsHost,
+    NatsTls, OAuth, Prometheus, PrometheusTls, RouteServices, RoutingApi, Status, StatusRoutes, StatusTls,
+    TokenFetcher, Tracing,
+};
+
+/// A configuration, and what is odd about the file that it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// What the router runs with.
+    pub config: Config,
+    /// What to log once at start, in the order of the file where that is known.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads a configuration from the text of a `gorouter.yml`.
+///
+/// # Errors
+/// [`ConfigError::Syntax`] for a text that is not YAML, else [`ConfigError::Key`] for the first key that is wrong.
+pub fn parse(text: &str) -> Result<Parsed, ConfigError> {
+    parse::document(text)
+}
+
+/// Reads the file and parses it.
+///
+/// # Errors
+/// [`ConfigError::Unreadable`] with the path, else as [`parse()`].
+pub fn load(path: &Path) -> Result<Parsed, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    parse(&text)
+}
+
+/// The address of this machine towards the rest of the world: that of the default route. Sends nothing.
+///
+/// # Errors
+/// What the system says when there is no default route; the router must not start then.
+pub fn own_ip() -> std::io::Result<IpAddr> {
+    let socket = UdpSocket::bind(("0.0.0.0", 0))?;
+    // Connecting a UDP socket only asks the routing table.
+    socket.connect(("1.2.3.4", 1))?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// The line to print on stdout before leaving with 1 when the configuration cannot be used (gorouter.md §1), without
+/// the newline. `now_epoch` is in seconds since 1970.
+pub fn start_failure_line(error: &dyn Display, now_epoch: f64) -> String {
+    let now = if now_epoch.is_finite() { now_epoch } else { 0.0 };
+    let text = serde_json::Value::String(error.to_string());
+    // Written out, because the order of the keys is part of the format.
+    format!(
+        "{{\"log_level\":3,\"timestamp\":{now:?},\"message\":\"Error loading config:\",\"data\":{{\"error\":{text}}}}}"
+    )
+}
