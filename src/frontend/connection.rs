@@ -1,0 +1,127 @@
+//! A client's connection, from its first byte to its last exchange.
+
+use std::{convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    lifecycle::{DrainToken, Stopping},
+    observe::{exchange::Client, metrics::Tally},
+    proxy::{Proxy, body::ClientBody},
+};
+
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which way a client came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Plain HTTP.
+    Plain,
+    /// HTTPS.
+    Tls,
+}
+
+/// A connection on its way to a worker.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The socket, non-blocking, registered nowhere.
+    pub socket: std::net::TcpStream,
+    /// The client's address.
+    pub from: SocketAddr,
+    /// Which way it came in.
+    pub door: Door,
+    /// Counts it until it ends.
+    pub token: DrainToken,
+}
+
+/// What a worker's connections have in common.
+pub struct Doorway {
+    /// The request path.
+    pub proxy: Arc<Proxy>,
+    /// TLS towards clients, if there is a TLS port.
+    pub tls: Option<TlsAcceptor>,
+    /// How long a connection may be idle between requests (`frontend_idle_timeout`).
+    pub idle_timeout: Option<Duration>,
+    /// Asked when idle connections are to close.
+    pub closing: Stopping,
+}
+
+/// Serves one client to its end. Whatever goes wrong costs this client alone.
+pub async fn serve(doorway: Arc<Doorway>, arrival: Arrival) {
+    let Arrival { socket, from, door, token: _token } = arrival;
+    let Ok(tcp) = TcpStream::from_std(socket) else { return };
+    match (door, &doorway.tls) {
+        (Door::Plain, _) => exchange(&doorway, tcp, from, false).await,
+        (Door::Tls, Some(tls)) => match timeout(HANDSHAKE_TIMEOUT, Box::pin(tls.accept(tcp))).await {
+            Ok(Ok(secured)) => exchange(&doorway, secured, from, true).await,
+            Ok(Err(error)) => tracing::debug!(target: "router", client = %from, %error, "tls-handshake-failed"),
+            Err(_) => tracing::debug!(target: "router", client = %from, "tls-handshake-timed-out"),
+        },
+        (Door::Tls, None) => {}
+    }
+}
+
+async fn exchange<S>(doorway: &Arc<Doorway>, stream: S, from: SocketAddr, tls: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let client = Arc::new(Client {
+        ip: from.ip().to_canonical().to_string().into(),
+        address: SocketAddr::new(from.ip().to_canonical(), from.port()).to_string().into(),
+        tls,
+    });
+    let proxy = &doorway.proxy;
+    let service = service_fn(|request| answer(Arc::clone(proxy), Arc::clone(&client), request));
+    let mut builder = http1::Builder::new();
+    builder.title_case_headers(true).half_close(false);
+    if let Some(idle) = doorway.idle_timeout {
+        builder.timer(TokioTimer::new()).header_read_timeout(idle);
+    }
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = doorway.closing.asked() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(target: "router", client = &*client.address, %error, "client-connection-ended");
+    }
+}
+
+/// The reply; a panic on the way to it becomes one as well.
+async fn answer(
+    proxy: Arc<Proxy>,
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<ClientBody>, Infallible> {
+    let handled = AssertUnwindSafe(proxy.handle(&client, request)).catch_unwind().await;
+    Ok(handled.unwrap_or_else(|panic| {
+        proxy.recorder.shard.count(Tally::Panic);
+        let error = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let error = error.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        tracing::error!(target: "proxy", client = &*client.address, error, "panic-check");
+        unknown_failure()
+    }))
+}
+
+fn unknown_failure() -> Response<ClientBody> {
+    let text = "502 Bad Gateway: Endpoint failed to handle the request.\n";
+    let mut response = Response::new(ClientBody::own(Bytes::from_static(text.as_bytes()), None));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response.headers_mut().insert("x-cf-routererror", HeaderValue::from_static("unknown_failure"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,93 @@
+//! Listening sockets, and the thread that hands their connections round.
+//!
+//! One acceptor gives connections to the workers in turn. A socket per worker (SO_REUSEPORT) would spare
+//! the hand-over, but it spreads few connections unevenly, and when it is closed for a drain the system
+//! resets what waits in its queue. Here the queue is emptied before the listener goes: nothing is lost.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{Interest, unix::AsyncFd};
+use tokio_util::sync::CancellationToken;
+
+use super::{connection::Door, worker::Workers};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+/// How long accepting rests when the system has no more descriptors or memory.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Binds `port` on all addresses of both families, or of IPv4 alone where the system has no IPv6.
+///
+/// # Errors
+/// What the system says.
+pub fn bind_all(port: u16) -> io::Result<TcpListener> {
+    bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+            _ => bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+        })
+}
+
+/// Binds `address`; an IPv6 wildcard takes IPv4 clients too.
+///
+/// # Errors
+/// What the system says.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts until `stop`, then empties the queue once more and closes the listener.
+///
+/// # Errors
+/// The listener cannot be watched.
+pub async fn accept(listener: TcpListener, door: Door, workers: Arc<Workers>, stop: CancellationToken) -> io::Result<()> {
+    let listener = AsyncFd::register_with_interest(listener, Interest::READABLE)?;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.async_io(Interest::READABLE, TcpListener::accept) => accepted,
+        };
+        match accepted {
+            Ok((socket, from)) => hand_over(&workers, socket, from, door),
+            Err(error) => pause(&error).await,
+        }
+    }
+    while let Ok((socket, from)) = listener.get_ref().accept() {
+        hand_over(&workers, socket, from, door);
+    }
+    Ok(())
+}
+
+fn hand_over(workers: &Workers, socket: TcpStream, from: SocketAddr, door: Door) {
+    if socket.set_nonblocking(true).is_ok() {
+        // Answers are written whole; waiting to fill a segment would only delay them.
+        let _ = socket.set_nodelay(true);
+        workers.hand_over(socket, from, door);
+    }
+}
+
+/// Most errors of `accept` are about one connection that is gone already; a lack of descriptors is not, and
+/// spinning on it would take the processor from the connections whose end would cure it.
+async fn pause(error: &io::Error) {
+    match error.kind() {
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted => {}
+        _ => {
+            tracing::error!(target: "router", %error, "accept-failed");
+            tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        }
+    }
+}

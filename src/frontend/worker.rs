@@ -1,0 +1,116 @@
+//! Workers: threads with a runtime each, on which a client's connection stays for its whole life.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpStream},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Arrival, Door, Doorway, serve};
+use crate::{lifecycle::Drain, observe::metrics::Tally};
+
+/// How often a worker hands over log lines and looks at one thing or another.
+const TICK: Duration = Duration::from_millis(100);
+/// Ticks between two sweeps of the idle connections to endpoints.
+const SWEEP_EVERY: u32 = 10;
+
+/// All workers.
+#[derive(Debug)]
+pub struct Workers {
+    hands: Vec<UnboundedSender<Arrival>>,
+    next: AtomicUsize,
+    connections: Drain,
+    threads: Vec<JoinHandle<()>>,
+    cut: CancellationToken,
+}
+
+impl Workers {
+    /// Starts one thread per doorway. `connections` counts the clients' connections, from the moment they
+    /// are accepted.
+    ///
+    /// # Errors
+    /// The system gives no thread or no event queue.
+    pub fn start(doorways: Vec<Arc<Doorway>>, connections: Drain) -> io::Result<Self> {
+        let cut = CancellationToken::new();
+        let (mut hands, mut threads) = (Vec::new(), Vec::new());
+        for (index, doorway) in doorways.into_iter().enumerate() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (hand, arrivals) = unbounded_channel();
+            let cut = cut.clone();
+            let run = move || runtime.block_on(work(doorway, arrivals, cut));
+            threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+            hands.push(hand);
+        }
+        Ok(Self { hands, next: AtomicUsize::new(0), connections, threads, cut })
+    }
+
+    /// Gives a connection to the next worker in turn.
+    pub fn hand_over(&self, socket: TcpStream, from: SocketAddr, door: Door) {
+        let next = self.next.fetch_add(1, Relaxed) % self.hands.len().max(1);
+        if let Some(hand) = self.hands.get(next) {
+            // A worker that is gone takes its connections with it: the process is about to end.
+            let _ = hand.send(Arrival { socket, from, door, token: self.connections.token() });
+        }
+    }
+
+    /// Cuts what is left and waits until the threads have ended, so that their last log lines are handed over.
+    pub fn join(mut self) {
+        self.cut.cancel();
+        for thread in self.threads.drain(..) {
+            // A worker that panicked has been counted and logged where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn work(doorway: Arc<Doorway>, mut arrivals: UnboundedReceiver<Arrival>, cut: CancellationToken) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = 0_u32;
+    loop {
+        tokio::select! {
+            () = cut.cancelled() => break,
+            arrival = arrivals.recv() => match arrival {
+                Some(arrival) => { tokio::spawn(confine(Arc::clone(&doorway), arrival)); }
+                None => break,
+            },
+            _ = ticks.tick() => {
+                count = count.wrapping_add(1);
+                tick(&doorway, count);
+            }
+        }
+    }
+    doorway.proxy.upstream.home().clear();
+    tick(&doorway, 0);
+}
+
+fn tick(doorway: &Doorway, count: u32) {
+    if let Some(sink) = &doorway.proxy.recorder.sink {
+        sink.flush();
+    }
+    if count.is_multiple_of(SWEEP_EVERY) {
+        doorway.proxy.upstream.sweep();
+    }
+}
+
+/// One connection; a panic in it ends it and nothing else.
+async fn confine(doorway: Arc<Doorway>, arrival: Arrival) {
+    let recorder = Arc::clone(&doorway.proxy.recorder);
+    if AssertUnwindSafe(serve(doorway, arrival)).catch_unwind().await.is_err() {
+        recorder.shard.count(Tally::Panic);
+        tracing::error!(target: "router", "panic-check");
+    }
+}
