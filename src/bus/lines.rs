@@ -8,21 +8,13 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
+    observe::log::Json,
     route::endpoint::Endpoint,
     table::{Change, Pruned},
 };
 
 /// Longest piece of a payload or of a URI that a log line repeats, in bytes.
 const MAX_QUOTE: usize = 1024;
-
-/// A value that prints as JSON.
-struct Json<T>(T);
-
-impl<T: Serialize> fmt::Display for Json<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(&self.0).map_err(|_| fmt::Error)?)
-    }
-}
 
 /// One endpoint of one route.
 #[derive(Serialize)]
@@ -47,9 +39,9 @@ struct ModificationTag {
     index: u32,
 }
 
-fn line<'a>(uri: &'a str, endpoint: &'a Endpoint) -> Json<Line<'a>> {
+fn line<'a>(uri: &'a str, endpoint: &'a Endpoint) -> Line<'a> {
     let facts = &endpoint.facts;
-    Json(Line {
+    Line {
         uri,
         route_service_url: &facts.route_service_url,
         backend: endpoint.peer.address(),
@@ -60,7 +52,7 @@ fn line<'a>(uri: &'a str, endpoint: &'a Endpoint) -> Json<Line<'a>> {
         modification_tag: ModificationTag::default(),
         isolation_segment: segment(&facts.isolation_segment),
         is_tls: endpoint.peer.is_tls(),
-    })
+    }
 }
 
 /// The segment as log lines show it.
@@ -70,23 +62,29 @@ fn segment(name: &str) -> &str {
 
 /// The first endpoint of a route came.
 pub(crate) fn route_registered(uri: &str, endpoint: &Endpoint) {
-    tracing::info!(target: "registry", data = %line(uri, endpoint), "route-registered");
+    tracing::info!(target: "registry", data = %Json(&line(uri, endpoint)), "route-registered");
 }
 
 /// The last endpoint of a route left.
 pub(crate) fn route_unregistered(uri: &str, endpoint: &Endpoint) {
-    tracing::info!(target: "registry", data = %line(uri, endpoint), "route-unregistered");
+    tracing::info!(target: "registry", data = %Json(&line(uri, endpoint)), "route-unregistered");
+}
+
+/// A plain endpoint joined a route whose other endpoints prove who they are: whoever may write to the
+/// bus could take over traffic that way.
+pub(crate) fn downgraded(uri: &str, endpoint: &Endpoint) {
+    tracing::warn!(target: "registry", data = %Json(&line(uri, endpoint)), "plain-endpoint-joined-tls-route");
 }
 
 /// A registration did `change` to the route `uri`.
 pub(crate) fn registered(uri: &str, endpoint: &Endpoint, change: Change) {
     match change {
-        Change::Added => tracing::info!(target: "registry", data = %line(uri, endpoint), "endpoint-registered"),
+        Change::Added => tracing::info!(target: "registry", data = %Json(&line(uri, endpoint)), "endpoint-registered"),
         Change::Replaced | Change::Renewed => {
-            tracing::debug!(target: "registry", data = %line(uri, endpoint), "endpoint-registered");
+            tracing::debug!(target: "registry", data = %Json(&line(uri, endpoint)), "endpoint-registered");
         }
         Change::Ignored => {
-            tracing::debug!(target: "registry", data = %line(uri, endpoint), "endpoint-not-registered");
+            tracing::debug!(target: "registry", data = %Json(&line(uri, endpoint)), "endpoint-not-registered");
         }
     }
 }
@@ -94,9 +92,9 @@ pub(crate) fn registered(uri: &str, endpoint: &Endpoint, change: Change) {
 /// An unregistration took the endpoint off the route `uri`, or found nothing to take.
 pub(crate) fn unregistered(uri: &str, endpoint: &Endpoint, found: bool) {
     if found {
-        tracing::info!(target: "registry", data = %line(uri, endpoint), "endpoint-unregistered");
+        tracing::info!(target: "registry", data = %Json(&line(uri, endpoint)), "endpoint-unregistered");
     } else {
-        tracing::info!(target: "registry", data = %line(uri, endpoint), "endpoint-not-unregistered");
+        tracing::info!(target: "registry", data = %Json(&line(uri, endpoint)), "endpoint-not-unregistered");
     }
 }
 
@@ -158,7 +156,7 @@ mod tests {
             r#""instance_id":"inst-1","server_cert_domain_san":"","protocol":"http2","#,
             r#""modification_tag":{"guid":"","index":0},"isolation_segment":"-","isTLS":false}"#
         );
-        assert_eq!(line("a.example/x", &endpoint).to_string(), expected);
+        assert_eq!(Json(&line("a.example/x", &endpoint)).to_string(), expected);
     }
 
     #[test]

@@ -196,8 +196,8 @@ impl Link {
         let options = options(settings, &turns, &nudge);
         let client = first_connection(&servers, &options, &turns).await?;
         turns.settled.store(true, Relaxed);
-        let host = turns.current();
-        tracing::info!(target: "nats", data = %place(&client, &host).await, "Successfully-connected-to-nats");
+        let place = place(&client, &turns.current()).await;
+        tracing::info!(target: "nats", data = %place, "Successfully-connected-to-nats");
         Ok(Self {
             connects_at_start: connects(&client),
             client,
@@ -249,12 +249,14 @@ impl Link {
         if stood && (!up || slipped) {
             self.state.lose((self.clock)());
             seen.remind = Instant::now() + self.ping_interval;
-            tracing::info!(target: "nats", data = %place(&self.client, &seen.host).await, "nats-connection-disconnected");
+            let place = place(&self.client, &seen.host).await;
+            tracing::info!(target: "nats", data = %place, "nats-connection-disconnected");
         }
         if up && self.state.standing().lost.is_some() {
             self.state.recover();
             seen.host = self.turns.current();
-            tracing::info!(target: "nats", data = %place(&self.client, &seen.host).await, "nats-connection-reconnected");
+            let place = place(&self.client, &seen.host).await;
+            tracing::info!(target: "nats", data = %place, "nats-connection-reconnected");
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::{
     any::Any,
     collections::HashSet,
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -31,7 +31,10 @@ use crate::{
     route::{
         component::Component,
         endpoint::Endpoint,
+        intern::Interner,
+        lease::Lease,
         moment::Moment,
+        pool::Pool,
         uri::{BadUri, RouteKey},
     },
     table::{Change, Departure, Table},
@@ -128,6 +131,7 @@ impl Unregistered {
 pub struct Subscriber {
     table: Arc<Table>,
     policy: Policy,
+    interner: Interner,
     complained: Complained,
 }
 
@@ -135,7 +139,7 @@ impl Subscriber {
     /// A subscriber that writes to `table`.
     #[must_use]
     pub fn new(table: Arc<Table>, policy: Policy) -> Self {
-        Self { table, policy, complained: Complained::default() }
+        Self { table, policy, interner: Interner::default(), complained: Complained::default() }
     }
 
     /// Applies one message that was heard at `now`, and writes the log lines about it.
@@ -155,19 +159,18 @@ impl Subscriber {
         if !acts {
             return Outcome::Unused;
         }
-        let endpoint = match registration.endpoint(self.policy.integrity, self.policy.http2) {
-            Ok(endpoint) => Arc::new(endpoint),
+        match registration.endpoint(self.policy.integrity, self.policy.http2) {
+            Ok(endpoint) if subject == REGISTER => {
+                let endpoint = self.interner.share(endpoint);
+                self.register(&registration, &endpoint, now)
+            }
+            Ok(endpoint) => self.unregister(&registration, &endpoint, now),
             Err(why) => {
-                if self.complained.is_news(why, payload) {
+                if self.complained.is_news(why, mark(&registration, payload)) {
                     lines::refused(&why, payload, subject);
                 }
-                return Outcome::Refused(why);
+                Outcome::Refused(why)
             }
-        };
-        if subject == REGISTER {
-            self.register(&registration, &endpoint, now)
-        } else {
-            self.unregister(&registration, &endpoint, now)
         }
     }
 
@@ -186,8 +189,8 @@ impl Subscriber {
                 Change::Renewed => done.renewed += 1,
                 Change::Ignored => done.ignored += 1,
             }
-            if change == Change::Added && self.endpoints(&key) == 1 {
-                lines::route_registered(key.as_str(), endpoint);
+            if change == Change::Added {
+                self.tell_of_arrival(&key, endpoint);
             }
             lines::registered(key.as_str(), endpoint, change);
         }
@@ -205,19 +208,28 @@ impl Subscriber {
             done.removed += u32::from(found);
             done.absent += u32::from(!found);
             lines::unregistered(key.as_str(), endpoint, found);
-            if found && self.endpoints(&key) == 0 {
+            if found && self.pool(&key).is_none_or(|pool| pool.leases().is_empty()) {
                 lines::route_unregistered(key.as_str(), endpoint);
             }
         }
         Outcome::Unregistered(done)
     }
 
-    /// How many endpoints the route `key` itself has: a look-up may also answer with a shorter path or a
-    /// wildcard.
-    fn endpoints(&self, key: &RouteKey) -> usize {
-        let path = &key.as_str()[key.host().len()..];
-        let pool = self.table.lookup(key.host(), path);
-        pool.filter(|pool| pool.route().key() == key.as_str()).map_or(0, |pool| pool.leases().len())
+    /// The lines that depend on who else serves the route.
+    fn tell_of_arrival(&self, key: &RouteKey, endpoint: &Endpoint) {
+        let Some(pool) = self.pool(key) else { return };
+        if pool.leases().len() == 1 {
+            lines::route_registered(key.as_str(), endpoint);
+        }
+        let is_tls = |lease: &Arc<Lease>| lease.endpoint().peer.is_tls();
+        if !endpoint.peer.is_tls() && pool.leases().iter().any(is_tls) {
+            lines::downgraded(key.as_str(), endpoint);
+        }
+    }
+
+    /// The pool of the route `key` itself: a look-up may also answer with a shorter path or a wildcard.
+    fn pool(&self, key: &RouteKey) -> Option<Arc<Pool>> {
+        self.table.lookup(key.host(), key.path()).filter(|pool| pool.route().key() == key.as_str())
     }
 }
 
@@ -242,8 +254,8 @@ struct Complained {
 }
 
 impl Complained {
-    fn is_news(&mut self, why: Refused, payload: &[u8]) -> bool {
-        let mark = BuildHasherDefault::<DefaultHasher>::default().hash_one((why, payload));
+    fn is_news(&mut self, why: Refused, mark: u64) -> bool {
+        let mark = hash((why, mark));
         if self.young.contains(&mark) || self.old.contains(&mark) {
             return false;
         }
@@ -252,6 +264,19 @@ impl Complained {
         }
         self.young.insert(mark)
     }
+}
+
+/// What stands for a refused endpoint: who it would be without a policy, whatever route a message is
+/// about; where it would be nobody, the message itself.
+fn mark(registration: &Registration, payload: &[u8]) -> u64 {
+    match registration.endpoint(None, true) {
+        Ok(endpoint) => hash((&endpoint.peer, &endpoint.facts.instance_id)),
+        Err(_) => hash(payload),
+    }
+}
+
+fn hash(value: impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
 
 /// Counts `outcome`; `wall_ns` is the time of day in nanoseconds since the epoch.
@@ -277,8 +302,12 @@ fn count(outcome: &Outcome, metrics: &Metrics, wall_ns: i64) {
             (0..done.bad_uris).for_each(|_| metrics.registration_rejected("uri"));
         }
         Outcome::Invalid => metrics.registration_rejected("invalid"),
-        Outcome::Refused(Refused::NoAddress) => metrics.registration_rejected("no_address"),
-        Outcome::Refused(Refused::PlainUnderTls) => metrics.registration_rejected("plain_under_tls"),
+        Outcome::Refused(why) => metrics.registration_rejected(match why {
+            Refused::NoAddress => "no_address",
+            Refused::BadHost => "bad_host",
+            Refused::TlsUnderOff => "tls_under_off",
+            Refused::PlainUnderTls => "plain_under_tls",
+        }),
         Outcome::Unused => {}
         Outcome::Panicked => metrics.panicked(),
     }

@@ -134,8 +134,8 @@ fn a_policy_refusal_is_logged_once_per_endpoint() {
     let (mut subscriber, table) = subscriber(Some(Integrity::Tls));
     let capture = Capture::start();
     for _ in 0..3 {
-        for port in [1, 2] {
-            let outcome = subscriber.apply(REGISTER, &plain(port, "a.example"), NOW);
+        for (port, uri) in [(1, "a.example"), (2, "a.example"), (2, "b.example")] {
+            let outcome = subscriber.apply(REGISTER, &plain(port, uri), NOW);
             assert_eq!(outcome, Outcome::Refused(Refused::PlainUnderTls));
         }
     }
@@ -144,11 +144,34 @@ fn a_policy_refusal_is_logged_once_per_endpoint() {
 }
 
 #[test]
+fn a_refusal_without_an_address_is_logged_once_per_message() {
+    let (mut subscriber, _) = subscriber(None);
+    let capture = Capture::start();
+    for payload in [&br#"{"uris":["a.example"]}"#[..], br#"{"uris":["b.example"]}"#, br#"{"uris":["a.example"]}"#] {
+        assert_eq!(subscriber.apply(REGISTER, payload, NOW), Outcome::Refused(Refused::NoAddress));
+    }
+    assert_eq!(capture.heads().len(), 2);
+}
+
+#[test]
+fn a_plain_endpoint_beside_proven_ones_is_told() {
+    let (mut subscriber, _) = subscriber(None);
+    let proven = br#"{"host":"10.0.0.2","tls_port":1,"server_cert_domain_san":"i","uris":["a.example"]}"#;
+    subscriber.apply(REGISTER, proven, NOW);
+    let capture = Capture::start();
+    for _ in 0..2 {
+        subscriber.apply(REGISTER, &plain(1, "a.example"), NOW);
+    }
+    let told = capture.lines().into_iter().filter(|line| line.message == "plain-endpoint-joined-tls-route");
+    assert_eq!(told.map(|line| line.data["backend"].clone()).collect::<Vec<_>>(), ["10.0.0.1:1"]);
+}
+
+#[test]
 fn the_memory_of_refusals_is_bounded() {
     let mut complained = Complained::default();
     for number in 0..10 * REMEMBERED {
-        assert!(complained.is_news(Refused::NoAddress, number.to_string().as_bytes()));
-        assert!(!complained.is_news(Refused::NoAddress, number.to_string().as_bytes()));
+        assert!(complained.is_news(Refused::NoAddress, hash(number)));
+        assert!(!complained.is_news(Refused::NoAddress, hash(number)));
     }
     assert!(complained.young.len() + complained.old.len() <= 2 * REMEMBERED);
 }
