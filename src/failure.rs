@@ -257,7 +257,9 @@ impl Failure {
             Self::Refused(refusal) => match refusal {
                 Refusal::NotTls => (Always, Prune, true, Some(TlsHandshakeFailed), "not_tls"),
                 Refusal::WrongIdentity { .. } => (Always, Prune, true, Some(InvalidId), "wrong_identity"),
-                Refusal::Untrusted(_) | Refusal::Expired { .. } => (Always, Prune, true, Some(InvalidTlsCert), "untrusted"),
+                Refusal::Untrusted(_) | Refusal::Expired { .. } => {
+                    (Always, Prune, true, Some(InvalidTlsCert), "untrusted")
+                }
                 Refusal::OurCertificateRefused(_) => (Always, Prune, true, None, "certificate_refused"),
                 Refusal::HandshakeFailure => (Always, Prune, true, Some(TlsHandshakeFailed), "handshake_failure"),
                 Refusal::TimedOut => (Always, Prune, true, Some(BadGateways), "handshake_timeout"),
@@ -300,7 +302,9 @@ impl Failure {
             body: Some(body.into()),
         };
         match self {
-            Self::EmptyHost => lookup(400, "empty_host", BRIEF, "400 Bad Request: Request had empty Host header".into()),
+            Self::EmptyHost => {
+                lookup(400, "empty_host", BRIEF, "400 Bad Request: Request had empty Host header".into())
+            }
             Self::UnknownRoute { host } => {
                 let body = format!("404 Not Found: Requested route ('{host}') does not exist.");
                 lookup(404, "unknown_route", NEVER, body)

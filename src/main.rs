@@ -1,2 +1,184 @@
-//! Stub.
-fn main() {}
+//! `trueroute -c gorouter.yml`: arguments, signals, exit codes.
+
+use std::{
+    io,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use clap::Parser;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+use trueroute::{
+    app::{Router, StartError},
+    config::{self, Config, LogLevel, Parsed, TimestampFormat},
+    observe::log::{self, Timestamps},
+};
+
+/// Gives memory back that a burst of connections took, which the system's allocator does not.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// HTTP router that proves which instance answers before it sends a request.
+#[derive(Parser)]
+#[command(name = "trueroute", version)]
+struct Arguments {
+    /// Configuration file, in Gorouter's format; built-in defaults without it.
+    #[arg(short = 'c', value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Signals, from the start of the process on.
+struct Signals {
+    drain: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy)]
+enum Asked {
+    Drain,
+    Stop,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            drain: signal(SignalKind::user_defined1())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> (Asked, &'static str) {
+        tokio::select! {
+            _ = self.drain.recv() => (Asked::Drain, "user defined signal 1"),
+            _ = self.terminate.recv() => (Asked::Stop, "terminated"),
+            _ = self.interrupt.recv() => (Asked::Stop, "interrupt"),
+        }
+    }
+
+    /// Logs every further signal: one way out is enough.
+    async fn ignore(&mut self) {
+        loop {
+            let (_, signal) = self.next().await;
+            tracing::info!(target: "router", signal, "gorouter.signal.ignored");
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let parsed = match arguments.config.as_deref().map(config::load).transpose() {
+        Ok(parsed) => parsed.unwrap_or_else(|| Parsed { config: Config::default(), warnings: Vec::new() }),
+        Err(error) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+            println!("{}", config::start_failure_line(&error, now));
+            return ExitCode::FAILURE;
+        }
+    };
+    let guard = match log::init(log_settings(&parsed.config)) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("trueroute: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "gorouter.failed-to-start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run(parsed));
+    // What is left are tasks that wait for nothing more; a resolver stuck in the system must not hold the exit.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    drop(guard);
+    code
+}
+
+async fn run(parsed: Parsed) -> ExitCode {
+    let Parsed { config, warnings } = parsed;
+    tracing::info!("starting");
+    for warning in warnings {
+        tracing::warn!(warning = %warning, "config-warning");
+    }
+    let later = config.not_acted_on();
+    if !later.is_empty() {
+        tracing::warn!(keys = later.join(", "), "config-keys-not-acted-on-yet");
+    }
+    if config.route_integrity == config::RouteIntegrity::Off {
+        tracing::warn!(
+            route_integrity = "off",
+            "route integrity is off: a stale route can lead to another app's instance"
+        );
+    }
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return failed("gorouter.failed-to-start", &error),
+    };
+    let (router, asked) = tokio::select! {
+        started = start(config) => match started {
+            Ok(router) => (router, None),
+            Err(error) => return failed(error.message(), &error),
+        },
+        (_, signal) = signals.next() => {
+            tracing::info!(signal, "gorouter.exited");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let asked: Option<Asked> = match asked {
+        Some(asked) => Some(asked),
+        None => tokio::select! {
+            (asked, _) = signals.next() => Some(asked),
+            () = router.bus_lost() => None,
+        },
+    };
+    let finish = async {
+        if !matches!(asked, Some(Asked::Stop)) {
+            router.drain().await;
+        }
+        router.stop().await;
+    };
+    tokio::select! {
+        () = finish => {}
+        () = signals.ignore() => {}
+    }
+    if asked.is_none() {
+        tracing::error!("gorouter.exited-with-failure");
+        return ExitCode::FAILURE;
+    }
+    tracing::info!("gorouter.exited");
+    ExitCode::SUCCESS
+}
+
+async fn start(config: Config) -> Result<Router, StartError> {
+    Router::bind(config).await?.open().await
+}
+
+fn failed(message: &'static str, error: &dyn std::error::Error) -> ExitCode {
+    tracing::error!(error = %error, "{message}");
+    ExitCode::FAILURE
+}
+
+fn log_settings(config: &Config) -> log::Settings {
+    log::Settings {
+        source: match config.logging.syslog.as_str() {
+            "" => log::DEFAULT_SOURCE.into(),
+            source => source.into(),
+        },
+        level: match config.logging.level {
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Error => LevelFilter::ERROR,
+        },
+        timestamps: match config.logging.format.timestamp {
+            TimestampFormat::UnixEpoch => Timestamps::UnixEpoch,
+            TimestampFormat::Rfc3339 => Timestamps::Rfc3339,
+        },
+    }
+}

@@ -6,13 +6,13 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{connection::Door, worker::Workers};
@@ -27,14 +27,13 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// What the system says.
 pub fn bind_all(port: u16) -> io::Result<TcpListener> {
-    bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))
-        .or_else(|error| match error.kind() {
-            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
-            _ => bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
-        })
+    bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).or_else(|error| match error.kind() {
+        io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+        _ => bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+    })
 }
 
-/// Binds `address`; an IPv6 wildcard takes IPv4 clients too.
+/// Binds `address` for the current runtime; an IPv6 wildcard takes IPv4 clients too.
 ///
 /// # Errors
 /// What the system says.
@@ -47,37 +46,33 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    TcpListener::from_std(socket.into())
 }
 
 /// Accepts until `stop`, then empties the queue once more and closes the listener.
-///
-/// # Errors
-/// The listener cannot be watched.
-pub async fn accept(listener: TcpListener, door: Door, workers: Arc<Workers>, stop: CancellationToken) -> io::Result<()> {
-    let listener = AsyncFd::register_with_interest(listener, Interest::READABLE)?;
+pub async fn accept(listener: TcpListener, door: Door, workers: Arc<Workers>, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.async_io(Interest::READABLE, TcpListener::accept) => accepted,
+            accepted = listener.accept() => accepted,
         };
-        match accepted {
+        match accepted.and_then(|(socket, from)| Ok((socket.into_std()?, from))) {
             Ok((socket, from)) => hand_over(&workers, socket, from, door),
             Err(error) => pause(&error).await,
         }
     }
-    while let Ok((socket, from)) = listener.get_ref().accept() {
-        hand_over(&workers, socket, from, door);
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((socket, from)) = listener.accept() {
+        if socket.set_nonblocking(true).is_ok() {
+            hand_over(&workers, socket, from, door);
+        }
     }
-    Ok(())
 }
 
 fn hand_over(workers: &Workers, socket: TcpStream, from: SocketAddr, door: Door) {
-    if socket.set_nonblocking(true).is_ok() {
-        // Answers are written whole; waiting to fill a segment would only delay them.
-        let _ = socket.set_nodelay(true);
-        workers.hand_over(socket, from, door);
-    }
+    // Answers are written whole; waiting to fill a segment would only delay them.
+    let _ = socket.set_nodelay(true);
+    workers.hand_over(socket, from, door);
 }
 
 /// Most errors of `accept` are about one connection that is gone already; a lack of descriptors is not, and

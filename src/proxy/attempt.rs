@@ -58,7 +58,9 @@ impl Proxy {
             }
             let SendFailed { failure, body: kept, .. } = failed;
             match kept {
-                Some(kept) if counted < self.settings.max_attempts && may_go_on(verdict, prepared, &kept) => body = kept,
+                Some(kept) if counted < self.settings.max_attempts && may_go_on(verdict, prepared, &kept) => {
+                    body = kept
+                }
                 _ => return Err(failure),
             }
             exchange.shard().retry(failures::retry(&failure));

@@ -116,7 +116,10 @@ fn size_line(buffer: &mut BytesMut) -> Result<Option<u64>, BadChunk> {
     let line = line.strip_suffix(b"\r\n").ok_or(BadChunk::Size)?;
     let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
     let rest = line[digits..].trim_ascii_start();
-    if digits == 0 || !(rest.is_empty() || rest[0] == b';') || rest.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+    if digits == 0
+        || !(rest.is_empty() || rest[0] == b';')
+        || rest.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
+    {
         return Err(BadChunk::Size);
     }
     let digits = str::from_utf8(&line[..digits]).map_err(|_| BadChunk::Size)?;

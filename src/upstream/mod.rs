@@ -108,7 +108,9 @@ impl Upstream {
         while let Some(connection) = self.take(peer, replayable) {
             let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
             match poll_fn(|cx| call.poll_head(cx)).await {
-                Ok(answer) => return Ok((reply(call, answer), Facts { connected: true, reused: true, head_out: true })),
+                Ok(answer) => {
+                    return Ok((reply(call, answer), Facts { connected: true, reused: true, head_out: true }));
+                }
                 Err(failure) => {
                     let failed = call.fail(failure);
                     let again = failed.died_idle && (replayable || !failed.begun) && failed.body.can_start_over();

@@ -165,7 +165,10 @@ mod tests {
         assert_eq!((take(&mut body), take(&mut body)), (Some(3), Some(4)));
         assert!(body.can_start_over());
         body.start_over();
-        assert_eq!((take(&mut body), take(&mut body), take(&mut body), take(&mut body)), (Some(3), Some(4), Some(5), None));
+        assert_eq!(
+            (take(&mut body), take(&mut body), take(&mut body), take(&mut body)),
+            (Some(3), Some(4), Some(5), None)
+        );
         assert_eq!(body.received(), 12);
     }
 

@@ -134,7 +134,10 @@ mod tests {
         };
         let start = "POST /a%2Fb?q HTTP/1.1\r\nHost: App.example.com:80\r\nEtag-Thing: 3\r\nX_under: 2\r\nX-Cf-Applicationid: guid\r\n";
         assert_eq!(text(BodyFraming::Length(4)), format!("{start}Content-Length: 4\r\nConnection: close\r\n\r\n"));
-        assert_eq!(text(BodyFraming::Chunked), format!("{start}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"));
+        assert_eq!(
+            text(BodyFraming::Chunked),
+            format!("{start}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+        );
         assert_eq!(text(BodyFraming::None), format!("{start}Content-Length: 0\r\nConnection: close\r\n\r\n"));
     }
 }

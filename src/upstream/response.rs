@@ -137,8 +137,11 @@ fn field_value(head: &Bytes, value: &[u8]) -> Option<HeaderValue> {
     if let Ok(value) = HeaderValue::from_maybe_shared(head.slice_ref(value)) {
         return Some(value);
     }
-    let parts: Vec<&[u8]> =
-        value.split(|byte| matches!(byte, b'\r' | b'\n')).map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&[u8]> = value
+        .split(|byte| matches!(byte, b'\r' | b'\n'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|part| !part.is_empty())
+        .collect();
     HeaderValue::from_bytes(&parts.join(&b' ')).ok()
 }
 
@@ -197,7 +200,11 @@ impl Wire {
         {
             headers.insert(CONTENT_LENGTH, said.clone());
         }
-        if to_head || status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        if to_head
+            || status.is_informational()
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED
+        {
             return Ok(Framing::Empty);
         }
         Ok(match length {
@@ -295,7 +302,10 @@ mod tests {
             assert_eq!((head.framing, head.keep_alive), (framing, keep_alive), "{text:?}");
             assert!(!head.headers.contains_key(TRANSFER_ENCODING), "{text:?}");
         }
-        assert_eq!(parse(Bytes::from("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), true).unwrap().framing, Framing::Empty);
+        assert_eq!(
+            parse(Bytes::from("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), true).unwrap().framing,
+            Framing::Empty
+        );
     }
 
     #[test]
@@ -305,7 +315,10 @@ mod tests {
             ("\r\nHTTP/1.1 200 OK\r\n\r\n", r#"malformed HTTP response """#),
             ("HTTP/1.1 99 X\r\nContent-Length: 2\r\n\r\n", r#"malformed HTTP status code "99""#),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", r#"unsupported transfer encoding: "gzip""#),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", r#"unsupported transfer encoding: "chunked, chunked""#),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
+                r#"unsupported transfer encoding: "chunked, chunked""#,
+            ),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
                 r#"too many transfer encodings: ["chunked" "chunked"]"#,
@@ -351,6 +364,9 @@ mod tests {
     fn a_head_cut_short_says_where() {
         let cut = |text: &str| truncated(&BytesMut::from(text)).map(|bad| bad.to_string());
         assert_eq!(cut(""), None);
-        assert_eq!(cut("HTTP/1.1 200 OK\r\nContent-Le").unwrap(), r#"malformed MIME header: missing colon: "Content-Le""#);
+        assert_eq!(
+            cut("HTTP/1.1 200 OK\r\nContent-Le").unwrap(),
+            r#"malformed MIME header: missing colon: "Content-Le""#
+        );
     }
 }

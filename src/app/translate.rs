@@ -1,0 +1,158 @@
+//! From the configuration to the settings of each part.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, TrustSource};
+
+use super::StartError;
+use crate::{
+    bus::{link::LinkSettings, subscriber::Policy},
+    config::{Config, Meters, RouteIntegrity, ShardingMode},
+    headers::forwarded::ProtoPolicy,
+    observe::metrics::{Bounds, Buckets},
+    proxy,
+    registration::Integrity,
+    route::pick,
+    table::{self, Sharding},
+    upstream::{dial::DialTimes, idle::Limits},
+};
+
+/// Idle connections that one router keeps at the most (gorouter.md section 13).
+const MAX_IDLE: usize = 50_000;
+/// Where the configuration sets no limit, the system's own comes first.
+const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest time for one attempt at one NATS server.
+const NATS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Threads that carry traffic.
+pub(super) fn workers(config: &Config) -> usize {
+    let cpus = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    config.go_max_procs.map_or_else(cpus, NonZeroUsize::get)
+}
+
+pub(super) fn table(config: &Config) -> table::Settings {
+    let segments = || config.isolation_segments.iter().map(|name| name.as_str().into()).collect();
+    table::Settings {
+        stale_threshold: config.droplet_stale_threshold,
+        empty_pool_grace: if config.empty_pool_response_code_503 { config.empty_pool_timeout } else { Duration::ZERO },
+        sharding: match config.routing_table_sharding_mode {
+            ShardingMode::All => Sharding::All,
+            ShardingMode::SharedAndSegments => Sharding::SharedAnd(segments()),
+            ShardingMode::Segments => Sharding::Only(segments()),
+        },
+    }
+}
+
+pub(super) fn policy(config: &Config) -> Policy {
+    let integrity = match config.route_integrity {
+        RouteIntegrity::AsRegistered => None,
+        RouteIntegrity::Off => Some(Integrity::Off),
+        RouteIntegrity::Tls => Some(Integrity::Tls),
+        RouteIntegrity::Strict => Some(Integrity::Strict),
+    };
+    Policy { integrity, http2: config.enable_http2 }
+}
+
+pub(super) fn link(config: &Config) -> LinkSettings {
+    LinkSettings {
+        servers: config.nats.hosts.iter().map(|host| (host.hostname.clone(), host.port)).collect(),
+        user: config.nats.user.clone(),
+        pass: config.nats.pass.expose().to_owned(),
+        ping_interval: config.nats_client_ping_interval,
+        connect_timeout: NATS_CONNECT_TIMEOUT,
+    }
+}
+
+pub(super) fn proxy(config: &Config) -> proxy::Settings {
+    let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
+    proxy::Settings {
+        max_attempts: config.backends.max_attempts.get(),
+        endpoint_timeout: config.http_1_endpoint_timeout,
+        pick: pick::Limits {
+            max_conns: u32::try_from(max_conns).unwrap_or(u32::MAX),
+            rest: config.droplet_stale_threshold / 4,
+        },
+        one_request_per_connection: config.disable_keep_alives,
+        empty_pool_is_503: config.empty_pool_response_code_503,
+        proto: match (config.force_forwarded_proto_https, config.sanitize_forwarded_proto) {
+            (true, _) => ProtoPolicy::ForceHttps,
+            (false, true) => ProtoPolicy::Sanitize,
+            (false, false) => ProtoPolicy::Keep,
+        },
+        max_response_head: config.max_response_header_bytes,
+    }
+}
+
+pub(super) fn dial_times(config: &Config) -> DialTimes {
+    DialTimes {
+        dial: config.endpoint_dial_timeout.unwrap_or(NO_LIMIT),
+        handshake: config.tls_handshake_timeout.unwrap_or(NO_LIMIT),
+        probe_interval: config.endpoint_keep_alive_probe_interval,
+    }
+}
+
+/// A worker's share of the idle connections.
+pub(super) fn idle(config: &Config, workers: usize) -> Limits {
+    if config.disable_keep_alives {
+        return Limits { total: 0, per_peer: 0 };
+    }
+    let per_peer = config.max_idle_conns.map_or(config.max_idle_conns_per_host, |most| {
+        most.get().min(config.max_idle_conns_per_host)
+    });
+    Limits { total: MAX_IDLE.div_ceil(workers), per_peer: per_peer.div_ceil(workers) }
+}
+
+pub(super) fn buckets(meters: &Meters) -> Result<Buckets, StartError> {
+    let bounds = |key: &'static str, values: &[f64], default: Bounds| {
+        if values.is_empty() {
+            return Ok(default);
+        }
+        Bounds::new(values.to_vec()).map_err(|_| StartError::Buckets(key))
+    };
+    let default = Buckets::default();
+    Ok(Buckets {
+        routing_response_latency: bounds(
+            "routing_response_latency_histogram_buckets",
+            &meters.routing_response_latency_histogram_buckets,
+            default.routing_response_latency,
+        )?,
+        gorouter_time: bounds(
+            "gorouter_time_histogram_buckets",
+            &meters.gorouter_time_histogram_buckets,
+            default.gorouter_time,
+        )?,
+        route_lookup_time: bounds(
+            "route_lookup_time_histogram_buckets",
+            &meters.route_lookup_time_histogram_buckets,
+            default.route_lookup_time,
+        )?,
+        route_registration_latency: bounds(
+            "route_registration_latency_histogram_buckets",
+            &meters.route_registration_latency_histogram_buckets,
+            default.route_registration_latency,
+        )?,
+        http_latency: bounds(
+            "http_latency_histogram_buckets",
+            &meters.http_latency_histogram_buckets,
+            default.http_latency,
+        )?,
+    })
+}
+
+/// How endpoints are verified, and what the router shows of itself.
+pub(super) fn dialer(config: &Config) -> Result<Arc<Dialer>, StartError> {
+    let names: Vec<String> = (0..config.ca_certs.len()).map(|index| format!("ca_certs[{index}]")).collect();
+    let sources: Vec<TrustSource<'_>> =
+        config.ca_certs.iter().zip(&names).map(|(certs, name)| TrustSource { name, pem: certs.as_str() }).collect();
+    let trust = Trust::new(&sources, true)?;
+    let credentials = match &config.backends.key_pair {
+        Some(pair) => Some(Credentials::from_pem(pair.cert_chain(), pair.private_key()).map_err(StartError::Credentials)?),
+        None => None,
+    };
+    let tls12_suites = config.backends.cipher_suites.as_ref().map(|suites| {
+        let is_tls12 = |suite: &&rustls::SupportedCipherSuite| suite.tls13().is_none();
+        suites.iter().filter(is_tls12).copied().collect()
+    });
+    let settings = DialerSettings { tls12_suites, handshake_timeout: None };
+    Ok(Arc::new(Dialer::new(trust, credentials, settings)?))
+}
