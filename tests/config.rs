@@ -386,3 +386,11 @@ fn yaml_like() -> impl Strategy<Value = String> {
         .prop_map(|(indent, lead, key, value)| format!("{}{lead}{key}: {value}\n", "  ".repeat(indent)));
     prop::collection::vec(line, 0..12).prop_map(|lines| lines.concat())
 }
+
+#[test]
+fn the_own_address_is_one_that_others_can_use() {
+    // A machine without a default route has none; the router refuses to start there.
+    if let Ok(ip) = own_ip() {
+        assert!(!ip.is_unspecified() && !ip.is_multicast(), "{ip}");
+    }
+}
