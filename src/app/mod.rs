@@ -17,11 +17,16 @@ use std::{
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use trueroute_identity::{CredentialsError, DialerError, TrustError};
+use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust::TrustError};
 
 use crate::{
     admin,
-    bus::{self, Clock, greeting::Greeting, link::{Link, LinkError}, subscriber::Subscriber},
+    bus::{
+        self, Clock,
+        greeting::Greeting,
+        link::{Link, LinkError},
+        subscriber::Subscriber,
+    },
     config::{self, Config, Unsupported},
     frontend::{
         connection::{Door, Doorway},
@@ -201,12 +206,8 @@ impl Router {
             bus_lost,
         };
         parts.open_admin(&config).await?;
-        let greeting = Greeting::new(
-            config.index,
-            own_ip,
-            config.start_response_delay_interval,
-            config.droplet_stale_threshold,
-        );
+        let greeting =
+            Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         parts.listen_to_bus(&config, link, greeting, clock, lost);
         Ok(Bound { config, parts, tls })
     }
@@ -356,10 +357,8 @@ impl Parts {
         self.addresses.routes = routes.local_addr().ok();
         let table = Arc::clone(&self.table);
         let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
-        let login = admin::routes::Login {
-            user: config.status.user.clone(),
-            password: config.status.pass.expose().to_owned(),
-        };
+        let login =
+            admin::routes::Login { user: config.status.user.clone(), password: config.status.pass.expose().to_owned() };
         self.spawn(admin::routes::serve(routes, login, listing, limits, self.stop.clone()));
 
         if config.status.enable_nontls_health_checks {
@@ -378,7 +377,14 @@ impl Parts {
         Ok(())
     }
 
-    fn listen_to_bus(&mut self, config: &Config, link: Link, greeting: Greeting, clock: Clock, lost: watch::Sender<bool>) {
+    fn listen_to_bus(
+        &mut self,
+        config: &Config,
+        link: Link,
+        greeting: Greeting,
+        clock: Clock,
+        lost: watch::Sender<bool>,
+    ) {
         let subscriber = Subscriber::new(Arc::clone(&self.table), translate::policy(config));
         let suspend = config.suspend_pruning_if_nats_unavailable;
         let pruner = Pruner::new(Arc::clone(&self.table), Arc::clone(link.state()), suspend);
@@ -413,10 +419,8 @@ impl Parts {
         let limits = translate::idle(config, workers);
         let dialer = translate::dialer(config)?;
         let doorway = |index| {
-            let recorder = Recorder {
-                shard: self.metrics.shard(index),
-                sink: self.access_log.as_ref().map(AccessLog::sink),
-            };
+            let recorder =
+                Recorder { shard: self.metrics.shard(index), sink: self.access_log.as_ref().map(AccessLog::sink) };
             let proxy = Proxy {
                 table: Arc::clone(&self.table),
                 upstream: Upstream::new(Arc::clone(&dialer), translate::dial_times(config), limits),

@@ -2,12 +2,12 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, TrustSource};
+use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Source};
 
 use super::StartError;
 use crate::{
     bus::{link::LinkSettings, subscriber::Policy},
-    config::{Config, Meters, RouteIntegrity, ShardingMode},
+    config::{Config, ForwardedClientCert, Meters, RouteIntegrity, ShardingMode},
     headers::forwarded::ProtoPolicy,
     observe::metrics::{Bounds, Buckets},
     proxy,
@@ -80,6 +80,7 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
             (false, false) => ProtoPolicy::Keep,
         },
         max_response_head: config.max_response_header_bytes,
+        believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
     }
 }
 
@@ -96,9 +97,9 @@ pub(super) fn idle(config: &Config, workers: usize) -> Limits {
     if config.disable_keep_alives {
         return Limits { total: 0, per_peer: 0 };
     }
-    let per_peer = config.max_idle_conns.map_or(config.max_idle_conns_per_host, |most| {
-        most.get().min(config.max_idle_conns_per_host)
-    });
+    let per_peer = config
+        .max_idle_conns
+        .map_or(config.max_idle_conns_per_host, |most| most.get().min(config.max_idle_conns_per_host));
     Limits { total: MAX_IDLE.div_ceil(workers), per_peer: per_peer.div_ceil(workers) }
 }
 
@@ -142,11 +143,13 @@ pub(super) fn buckets(meters: &Meters) -> Result<Buckets, StartError> {
 /// How endpoints are verified, and what the router shows of itself.
 pub(super) fn dialer(config: &Config) -> Result<Arc<Dialer>, StartError> {
     let names: Vec<String> = (0..config.ca_certs.len()).map(|index| format!("ca_certs[{index}]")).collect();
-    let sources: Vec<TrustSource<'_>> =
-        config.ca_certs.iter().zip(&names).map(|(certs, name)| TrustSource { name, pem: certs.as_str() }).collect();
+    let sources: Vec<Source<'_>> =
+        config.ca_certs.iter().zip(&names).map(|(certs, name)| Source { name, pem: certs.as_str() }).collect();
     let trust = Trust::new(&sources, true)?;
     let credentials = match &config.backends.key_pair {
-        Some(pair) => Some(Credentials::from_pem(pair.cert_chain(), pair.private_key()).map_err(StartError::Credentials)?),
+        Some(pair) => {
+            Some(Credentials::from_pem(pair.cert_chain(), pair.private_key()).map_err(StartError::Credentials)?)
+        }
         None => None,
     };
     let tls12_suites = config.backends.cipher_suites.as_ref().map(|suites| {

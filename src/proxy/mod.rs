@@ -50,6 +50,8 @@ pub struct Settings {
     pub proto: ProtoPolicy,
     /// Largest head of a response, in bytes.
     pub max_response_head: usize,
+    /// Whether a client's `X-Forwarded-Client-Cert` is believed (`forwarded_client_cert: always_forward`).
+    pub believes_client_cert: bool,
 }
 
 /// The request path of one worker.
@@ -81,6 +83,10 @@ impl Proxy {
         }
         let wants = hop_by_hop::upgrade(&parts.headers);
         hop_by_hop::remove_named(&mut parts.headers);
+        if !self.settings.believes_client_cert {
+            // No client presents a certificate here, so whatever the field says was made up.
+            parts.headers.remove("x-forwarded-client-cert");
+        }
         let id = prepare::request_id();
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = prepare::content_length(&exchange.request);
