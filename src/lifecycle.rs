@@ -60,11 +60,20 @@ impl Readiness {
 }
 
 /// The request to finish after the current exchange; asked once, seen by every clone and child.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Stopping {
     /// Read once per request, so it is a plain flag: the token's own check takes a lock.
     asked: Arc<AtomicBool>,
+    /// Asked here, heard by every child.
+    root: CancellationToken,
     token: CancellationToken,
+}
+
+impl Default for Stopping {
+    fn default() -> Self {
+        let root = CancellationToken::new();
+        Self { asked: Arc::default(), token: root.clone(), root }
+    }
 }
 
 impl Stopping {
@@ -78,15 +87,13 @@ impl Stopping {
     /// then never meet another worker's on a lock.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { asked: Arc::clone(&self.asked), token: self.token.child_token() }
+        Self { asked: Arc::clone(&self.asked), root: self.root.clone(), token: self.root.child_token() }
     }
 
-    /// Asks everyone who holds this signal or a child of it.
-    ///
-    /// Call it on the root: asking a child sets the flag for all, but wakes only that child's waiters.
+    /// Asks everyone who holds this signal, whether clone, parent or child.
     pub fn ask(&self) {
         self.asked.store(true, Ordering::Release);
-        self.token.cancel();
+        self.root.cancel();
     }
 
     /// Whether it was asked; a relaxed load's price, meant for the request path.
@@ -134,16 +141,13 @@ impl Drain {
 
     /// Waits for a moment at which no token is held. Cancel-safe; put a deadline around it.
     pub async fn wait_empty(&self) {
-        let emptied = self.0.emptied.notified();
-        tokio::pin!(emptied);
         loop {
-            // Enlisted before the count is read, or the last token could be dropped in between unheard.
-            emptied.as_mut().enable();
+            // Made before the count is read: it hears of every emptying from its birth on.
+            let emptied = self.0.emptied.notified();
             if self.outstanding() == 0 {
                 return;
             }
-            emptied.as_mut().await;
-            emptied.set(self.0.emptied.notified());
+            emptied.await;
         }
     }
 }
@@ -187,15 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn children_hear_the_stop() {
+    fn everyone_hears_the_stop() {
         let stopping = Stopping::new();
-        let child = stopping.child();
+        let (child, sibling) = (stopping.child(), stopping.child());
         let mut heard = Box::pin(child.asked());
         assert!(!child.is_asked());
         assert_eq!(heard.as_mut().now_or_never(), None);
-        stopping.ask();
+        sibling.ask();
         assert!(child.is_asked() && stopping.is_asked());
         assert_eq!(heard.now_or_never(), Some(()));
+        assert_eq!(stopping.asked().now_or_never(), Some(()));
     }
 
     #[test]
