@@ -196,3 +196,6 @@ impl AppBuilder {
         app
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,11 +28,9 @@ pub use app::App;
 pub use bus::{Bus, for_each_bus, for_each_bus_with_login};
 pub use client::Client;
 pub use nats::Nats;
-
 pub use nats_wire::nats_publish;
 pub use poll::{eventually, until};
 pub use port::{ReservedPort, free_port};
-
 pub use real_nats::RealNats;
 pub use registration::Registration;
 pub use tempfile::TempDir as Tempdir;

@@ -169,3 +169,6 @@ impl NatsBuilder {
         nats
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,3 +109,6 @@ impl Peer {
         self.counts.bytes_in()
     }
 }
+
+#[cfg(test)]
+mod tests;
