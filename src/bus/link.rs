@@ -13,13 +13,13 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use async_nats::{
-    Client, ConnectError, ConnectErrorKind, ConnectOptions, ReconnectToServer, ServerAddr, connection::State,
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ReconnectToServer, ServerAddr, connection::State,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -43,9 +43,11 @@ const RETRY_PAUSE_MS: Range<u64> = 50..300;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest wait for the name service when a log line wants an address.
 const LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
-/// Messages that the client library may hold before the subscriber takes them over. More than arrive
-/// between two turns of the runtime; the limit that counts is the subscriber's.
-const LIBRARY_PENDING: usize = 131_072;
+/// Messages that the client library may hold before the subscriber takes them over: more than it reads in
+/// one turn of the runtime, so that what does not fit is dropped, and counted, by the subscriber's ring.
+const LIBRARY_PENDING: usize = 524_288;
+/// The ping interval where none is wanted; the library takes no zero.
+const NO_PINGS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How to reach NATS.
 #[derive(Clone)]
@@ -56,7 +58,7 @@ pub struct LinkSettings {
     pub user: String,
     /// Password, verbatim: it never becomes part of a URL.
     pub pass: String,
-    /// Time between two pings, and between two `nats-connection-still-disconnected` lines.
+    /// Time between two pings, and between two `nats-connection-still-disconnected` lines; zero for none.
     pub ping_interval: Duration,
     /// Longest time that one attempt at one address may take.
     pub connect_timeout: Duration,
@@ -178,7 +180,7 @@ pub struct Link {
     client: Client,
     state: Arc<BusState>,
     turns: Arc<Turns>,
-    nudge: Arc<Notify>,
+    signals: Arc<Signals>,
     clock: Clock,
     ping_interval: Duration,
     connects_at_start: u64,
@@ -192,8 +194,10 @@ impl Link {
     pub async fn connect(settings: &LinkSettings, clock: Clock) -> Result<Self, LinkError> {
         let servers = addresses(&settings.servers)?;
         let turns = Arc::new(Turns::new(&settings.servers));
-        let nudge = Arc::new(Notify::new());
-        let options = options(settings, &turns, &nudge);
+        let signals = Arc::new(Signals::default());
+        let ping_interval = if settings.ping_interval.is_zero() { NO_PINGS } else { settings.ping_interval };
+        tracing::info!("setting-up-nats-connection");
+        let options = options(settings, &turns, &signals).ping_interval(ping_interval);
         let client = first_connection(&servers, &options, &turns).await?;
         turns.settled.store(true, Relaxed);
         let place = place(&client, &turns.current()).await;
@@ -203,9 +207,9 @@ impl Link {
             client,
             state: Arc::new(BusState::new()),
             turns,
-            nudge,
+            signals,
             clock,
-            ping_interval: settings.ping_interval,
+            ping_interval,
         })
     }
 
@@ -221,17 +225,23 @@ impl Link {
         &self.state
     }
 
+    /// Messages that the client library dropped and told of; it may have dropped more.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        self.signals.overflowed.load(Relaxed)
+    }
+
     /// Keeps [`BusState`] true and logs losses and recoveries until `until` is cancelled.
     pub async fn watch(&self, until: CancellationToken) {
         let mut seen = Seen { connects: self.connects_at_start, host: self.turns.current(), remind: Instant::now() };
         loop {
             tokio::select! {
                 () = until.cancelled() => return,
-                () = self.nudge.notified() => {}
+                () = self.signals.nudge.notified() => {}
                 () = sleep(LOOK_EVERY) => {}
                 () = sleep_until(seen.remind), if self.state.standing().lost.is_some() => {
                     seen.remind += self.ping_interval;
-                    tracing::info!(target: "NATSMonitor", "nats-connection-still-disconnected");
+                    tracing::info!(target: "nats", "nats-connection-still-disconnected");
                 }
             }
             self.look(&mut seen).await;
@@ -266,6 +276,13 @@ struct Seen {
     connects: u64,
     host: Host,
     remind: Instant,
+}
+
+/// What the client library tells while it works.
+#[derive(Default)]
+struct Signals {
+    nudge: Notify,
+    overflowed: AtomicU64,
 }
 
 /// A server as configured.
@@ -334,14 +351,13 @@ fn address(host: &Host) -> Result<ServerAddr, LinkError> {
     Ok(parsed)
 }
 
-fn options(settings: &LinkSettings, turns: &Arc<Turns>, nudge: &Arc<Notify>) -> ConnectOptions {
-    let (turns, nudge) = (Arc::clone(turns), Arc::clone(nudge));
+fn options(settings: &LinkSettings, turns: &Arc<Turns>, signals: &Arc<Signals>) -> ConnectOptions {
+    let (turns, signals) = (Arc::clone(turns), Arc::clone(signals));
     let options = ConnectOptions::new()
         .name("trueroute")
         .max_reconnects(None)
         .ignore_discovered_servers()
         .retain_servers_order()
-        .ping_interval(settings.ping_interval)
         .connection_timeout(settings.connect_timeout)
         .subscription_capacity(LIBRARY_PENDING)
         .reconnect_to_server_callback(move |servers, _| {
@@ -349,8 +365,12 @@ fn options(settings: &LinkSettings, turns: &Arc<Turns>, nudge: &Arc<Notify>) -> 
             let delay = Some(turns.pause());
             async move { chosen.map(|addr| ReconnectToServer { addr, delay }) }
         })
-        .event_callback(move |_| {
-            nudge.notify_one();
+        .event_callback(move |event| {
+            if matches!(event, Event::SlowConsumer(_)) {
+                signals.overflowed.fetch_add(1, Relaxed);
+            } else {
+                signals.nudge.notify_one();
+            }
             async {}
         });
     if settings.user.is_empty() && settings.pass.is_empty() {
