@@ -46,6 +46,12 @@ macro_rules! all_stories {
 
 all_stories! {
     real: broker::RealServer;
+    small: broker::SmallServer;
+}
+
+#[tokio::test]
+async fn a_subject_that_is_no_text_costs_a_reconnect() {
+    stories::a_subject_that_is_no_text_costs_a_reconnect::<broker::RealServer>().await;
 }
 
 #[tokio::test]

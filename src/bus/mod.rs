@@ -10,7 +10,9 @@ pub mod greeting;
 pub(crate) mod lines;
 pub mod link;
 pub mod ring;
+pub mod state;
 pub mod subscriber;
+pub mod turns;
 
 use std::{sync::Arc, time::Duration};
 
