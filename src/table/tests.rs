@@ -125,7 +125,8 @@ fn a_registration_adds_renews_or_replaces() {
         plain_with(1, facts)
     };
     assert_eq!(table.register(&route, &with(|_| ()), at(0), 0), Change::Added);
-    let changes: [(fn(&mut Facts), Change); 13] = [
+    type Edit = fn(&mut Facts);
+    let changes: [(Edit, Change); 13] = [
         (|_| (), Change::Renewed),
         (|facts| facts.availability_zone = "z1".into(), Change::Renewed),
         (|facts| facts.app_id = "other".into(), Change::Replaced),
