@@ -60,11 +60,20 @@ impl Readiness {
 }
 
 /// The request to finish after the current exchange; asked once, seen by every clone and child.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Stopping {
     /// Read once per request, so it is a plain flag: the token's own check takes a lock.
     asked: Arc<AtomicBool>,
+    /// Asked here, heard by every child.
+    root: CancellationToken,
     token: CancellationToken,
+}
+
+impl Default for Stopping {
+    fn default() -> Self {
+        let root = CancellationToken::new();
+        Self { asked: Arc::default(), token: root.clone(), root }
+    }
 }
 
 impl Stopping {
@@ -78,15 +87,13 @@ impl Stopping {
     /// then never meet another worker's on a lock.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { asked: Arc::clone(&self.asked), token: self.token.child_token() }
+        Self { asked: Arc::clone(&self.asked), root: self.root.clone(), token: self.root.child_token() }
     }
 
-    /// Asks everyone who holds this signal or a child of it.
-    ///
-    /// Call it on the root: asking a child sets the flag for all, but wakes only that child's waiters.
+    /// Asks everyone who holds this signal, whether clone, parent or child.
     pub fn ask(&self) {
         self.asked.store(true, Ordering::Release);
-        self.token.cancel();
+        self.root.cancel();
     }
 
     /// Whether it was asked; a relaxed load's price, meant for the request path.
@@ -134,16 +141,13 @@ impl Drain {
 
     /// Waits for a moment at which no token is held. Cancel-safe; put a deadline around it.
     pub async fn wait_empty(&self) {
-        let emptied = self.0.emptied.notified();
-        tokio::pin!(emptied);
         loop {
-            // Enlisted before the count is read, or the last token could be dropped in between unheard.
-            emptied.as_mut().enable();
+            // Made before the count is read: it hears of every emptying from its birth on.
+            let emptied = self.0.emptied.notified();
             if self.outstanding() == 0 {
                 return;
             }
-            emptied.as_mut().await;
-            emptied.set(self.0.emptied.notified());
+            emptied.await;
         }
     }
 }
@@ -163,8 +167,7 @@ impl Drop for DrainToken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-    use tokio::time::timeout;
+    use futures_util::FutureExt as _;
 
     #[test]
     fn health_opens_once_and_never_comes_back() {
@@ -187,47 +190,54 @@ mod tests {
         assert_eq!(readiness.health(), Health::Degraded);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn children_hear_the_stop() {
+    #[test]
+    fn everyone_hears_the_stop() {
         let stopping = Stopping::new();
-        let child = stopping.child();
+        let (child, sibling) = (stopping.child(), stopping.child());
+        let mut heard = Box::pin(child.asked());
         assert!(!child.is_asked());
-        assert!(timeout(Duration::from_secs(1), child.asked()).await.is_err());
-        stopping.ask();
+        assert_eq!(heard.as_mut().now_or_never(), None);
+        sibling.ask();
         assert!(child.is_asked() && stopping.is_asked());
-        timeout(Duration::from_secs(1), child.asked()).await.unwrap();
+        assert_eq!(heard.now_or_never(), Some(()));
+        assert_eq!(stopping.asked().now_or_never(), Some(()));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn drain_waits_for_the_last_token() {
+    #[test]
+    fn drain_waits_for_the_last_token() {
         let drain = Drain::new();
-        timeout(Duration::from_secs(1), drain.wait_empty()).await.unwrap();
+        assert_eq!(drain.wait_empty().now_or_never(), Some(()));
 
         let (connection, tunnel) = (drain.token(), drain.token());
         assert_eq!(drain.outstanding(), 2);
-        let waiting = tokio::spawn({
-            let drain = drain.clone();
-            async move { drain.wait_empty().await }
-        });
+        let mut waiting = Box::pin(drain.wait_empty());
+        assert_eq!(waiting.as_mut().now_or_never(), None);
         drop(connection);
-        tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(!waiting.is_finished());
+        assert_eq!(waiting.as_mut().now_or_never(), None);
         drop(tunnel);
-        timeout(Duration::from_secs(1), waiting).await.unwrap().unwrap();
+        assert_eq!(waiting.now_or_never(), Some(()));
         assert_eq!(drain.outstanding(), 0);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn drain_that_fills_again_is_waited_for_again() {
+    #[test]
+    fn a_drain_that_fills_again_is_waited_for_again() {
         let drain = Drain::new();
         let first = drain.token();
-        let wait = drain.wait_empty();
-        tokio::pin!(wait);
-        assert!(timeout(Duration::from_millis(1), wait.as_mut()).await.is_err());
+        let mut waiting = Box::pin(drain.wait_empty());
+        assert_eq!(waiting.as_mut().now_or_never(), None);
         drop(first);
         let second = drain.token();
-        assert!(timeout(Duration::from_millis(1), wait.as_mut()).await.is_err());
+        assert_eq!(waiting.as_mut().now_or_never(), None);
         drop(second);
-        timeout(Duration::from_secs(1), wait).await.unwrap();
+        assert_eq!(waiting.now_or_never(), Some(()));
+    }
+
+    #[tokio::test]
+    async fn the_last_token_wakes_a_waiter_on_another_thread() {
+        let drain = Drain::new();
+        let tokens: Vec<_> = (0..64).map(|_| drain.token()).collect();
+        let leaving = std::thread::spawn(move || drop(tokens));
+        tokio::time::timeout(std::time::Duration::from_secs(10), drain.wait_empty()).await.unwrap();
+        leaving.join().unwrap();
     }
 }

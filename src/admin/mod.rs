@@ -9,3 +9,6 @@ pub mod routes;
 mod server;
 
 pub use server::Limits;
+
+#[cfg(test)]
+mod tests;

@@ -178,3 +178,6 @@ impl Drop for Batch {
         self.hand_over();
     }
 }
+
+#[cfg(test)]
+mod tests;

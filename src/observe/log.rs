@@ -105,7 +105,8 @@ pub fn init(settings: Settings) -> Result<Guard, InitError> {
 ///
 /// If no thread can be started.
 pub fn layer<W: Write + Send + 'static>(settings: Settings, sink: W) -> io::Result<(LogLayer, Guard)> {
-    let level = settings.level;
+    // Gorouter knows nothing finer than debug.
+    let level = settings.level.min(LevelFilter::DEBUG);
     let lines = Lines::new(settings.source, settings.timestamps);
     let reporting = lines.clone();
     let lost = move |count: u64, sink: &mut W| {
@@ -199,7 +200,7 @@ impl<S: Subscriber> Layer<S> for LogLayer {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.level.min(LevelFilter::DEBUG))
+        Some(self.level)
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -210,3 +211,6 @@ impl<S: Subscriber> Layer<S> for LogLayer {
         _ = BUFFERS.try_with(|place| place.set(buffers));
     }
 }
+
+#[cfg(test)]
+mod tests;

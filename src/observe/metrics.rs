@@ -361,3 +361,6 @@ impl Shard {
         self.0.cells.add(self.0.layout.open_exchanges, 1_u64.wrapping_neg());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -211,3 +211,6 @@ fn write_all<W: Write>(shared: &Shared, mut sink: W, mut lost: impl FnMut(u64, &
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

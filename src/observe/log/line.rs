@@ -241,15 +241,15 @@ impl fmt::Write for Escaped<'_> {
 }
 
 fn escape(text: &str, out: &mut Vec<u8>) {
-    for &byte in text.as_bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            // A terminal that shows the log must not obey what came from the wire.
-            0x00..=0x1f | 0x7f => _ = write!(out, "\\u{byte:04x}"),
-            _ => out.push(byte),
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', char as u8]),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            // All of them, more than JSON asks for: a terminal that shows the log must not obey what came from the wire.
+            control if control.is_control() => _ = write!(out, "\\u{:04x}", u32::from(control)),
+            plain => out.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
 }
