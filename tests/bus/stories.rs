@@ -219,7 +219,7 @@ pub(crate) async fn a_subject_that_is_no_text_costs_a_reconnect<B: Broker>() {
 }
 
 pub(crate) async fn a_flood_passes<B: Broker>() {
-    const ROUNDS: u32 = 500;
+    const ROUNDS: u32 = 200;
     let server = server!(B, None);
     let router = Router::start(&settings(&[server.addr()], None)).await.unwrap();
     let mut component = Component::connect(server.addr(), None);
