@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bus::{Clock, lines, link::BusState},
+    bus::{Clock, lines, state::BusState},
     observe::metrics::Metrics,
     route::moment::Moment,
     table::{Pruned, Source, Table},

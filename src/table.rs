@@ -181,3 +181,6 @@ fn threshold(endpoint: &Endpoint, configured: Duration) -> Duration {
         asked => asked.min(configured),
     }
 }
+
+#[cfg(test)]
+mod tests;

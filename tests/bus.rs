@@ -1,7 +1,10 @@
 //! Stories about the bus, each told over a real nats-server and over the testkit's small one.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story whose scene cannot be set must stop there")]
+
 #[path = "bus/broker.rs"]
 mod broker;
+#[allow(dead_code, reason = "shared with the unit tests, which look at more")]
 #[path = "../src/bus/capture.rs"]
 mod capture;
 #[path = "bus/router.rs"]
@@ -43,6 +46,12 @@ macro_rules! all_stories {
 
 all_stories! {
     real: broker::RealServer;
+    small: broker::SmallServer;
+}
+
+#[tokio::test]
+async fn a_subject_that_is_no_text_costs_a_reconnect() {
+    stories::a_subject_that_is_no_text_costs_a_reconnect::<broker::RealServer>().await;
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::link::{BusState, LinkClosed};
+use super::{link::LinkClosed, state::BusState};
 
 /// Published to tell that a router is new, or back.
 pub const START: &str = "router.start";

@@ -8,44 +8,45 @@
 //! Source: gorouter.md section 1 (start order) and section 3.
 
 use std::{
-    fmt, io,
+    fmt,
     net::{IpAddr, SocketAddr},
-    ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use async_nats::{
-    Client, ConnectError, ConnectErrorKind, ConnectOptions, ReconnectToServer, ServerAddr, connection::State,
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ReconnectToServer, ServerAddr, connection::State,
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::Notify,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Clock;
-use crate::route::moment::Moment;
+use super::{
+    Clock,
+    state::BusState,
+    turns::{BadServer, Host, Turns, address},
+};
 
 /// Rounds over all servers before a start gives up.
 pub const INITIAL_TRIES: usize = 3;
 /// Pause between two of these rounds.
 pub const INITIAL_PAUSE: Duration = Duration::from_millis(100);
 
-/// Pause in milliseconds before each later attempt. Short, so that routes are fresh again within a
-/// second of the server's return; spread, so that a fleet of routers does not arrive as one.
-const RETRY_PAUSE_MS: Range<u64> = 50..300;
 /// How often the state is looked at without being told. The client library drops events when its queue
 /// is full; the state itself it never loses.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest wait for the name service when a log line wants an address.
 const LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
-/// Messages that the client library may hold before the subscriber takes them over. More than arrive
-/// between two turns of the runtime; the limit that counts is the subscriber's.
-const LIBRARY_PENDING: usize = 131_072;
+/// Messages that the client library may hold before the subscriber takes them over: more than it reads in
+/// one turn of the runtime, so that what does not fit is dropped, and counted, by the subscriber's ring.
+const LIBRARY_PENDING: usize = 524_288;
+/// The ping interval where none is wanted; the library takes no zero.
+const NO_PINGS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How to reach NATS.
 #[derive(Clone)]
@@ -56,7 +57,7 @@ pub struct LinkSettings {
     pub user: String,
     /// Password, verbatim: it never becomes part of a URL.
     pub pass: String,
-    /// Time between two pings, and between two `nats-connection-still-disconnected` lines.
+    /// Time between two pings, and between two `nats-connection-still-disconnected` lines; zero for none.
     pub ping_interval: Duration,
     /// Longest time that one attempt at one address may take.
     pub connect_timeout: Duration,
@@ -91,13 +92,8 @@ pub enum LinkError {
     #[error("nats.hosts names no server")]
     NoServer,
     /// An entry of the list is no host and port.
-    #[error("nats.hosts: {server:?} is not a host and port")]
-    Address {
-        /// The entry as configured.
-        server: String,
-        /// What the parser says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Address(#[from] BadServer),
     /// A server was reached and does not accept the user or the password.
     #[error("nats server {server} refuses nats.user or nats.pass")]
     Refused {
@@ -122,63 +118,12 @@ pub enum LinkError {
 #[error("the connection to nats is closed for good")]
 pub struct LinkClosed;
 
-/// Whether the connection stands, as everybody else sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Since when it is lost; `None` while it stands.
-    pub lost: Option<Moment>,
-    /// How often it came back.
-    pub recoveries: u64,
-}
-
-/// The shared [`Standing`]: written by the [`Link`], read by the pruner and the greeting.
-#[derive(Debug, Default)]
-pub struct BusState(watch::Sender<Standing>);
-
-impl BusState {
-    /// A connection that stands and was never lost.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How it stands now.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        *self.0.borrow()
-    }
-
-    /// A receiver that wakes at every change.
-    #[must_use]
-    pub fn changes(&self) -> watch::Receiver<Standing> {
-        self.0.subscribe()
-    }
-
-    /// The connection broke at `now`. Without effect while it is lost already.
-    pub fn lose(&self, now: Moment) {
-        self.0.send_if_modified(|standing| {
-            let news = standing.lost.is_none();
-            standing.lost.get_or_insert(now);
-            news
-        });
-    }
-
-    /// The connection is back. Without effect while it stands.
-    pub fn recover(&self) {
-        self.0.send_if_modified(|standing| {
-            let news = standing.lost.take().is_some();
-            standing.recoveries += u64::from(news);
-            news
-        });
-    }
-}
-
 /// The connection to NATS.
 pub struct Link {
     client: Client,
     state: Arc<BusState>,
     turns: Arc<Turns>,
-    nudge: Arc<Notify>,
+    signals: Arc<Signals>,
     clock: Clock,
     ping_interval: Duration,
     connects_at_start: u64,
@@ -190,12 +135,14 @@ impl Link {
     /// # Errors
     /// [`LinkError`], which names the servers.
     pub async fn connect(settings: &LinkSettings, clock: Clock) -> Result<Self, LinkError> {
-        let servers = addresses(&settings.servers)?;
         let turns = Arc::new(Turns::new(&settings.servers));
-        let nudge = Arc::new(Notify::new());
-        let options = options(settings, &turns, &nudge);
+        let servers = addresses(&turns)?;
+        let signals = Arc::new(Signals::default());
+        let ping_interval = if settings.ping_interval.is_zero() { NO_PINGS } else { settings.ping_interval };
+        tracing::info!("setting-up-nats-connection");
+        let options = options(settings, &turns, &signals).ping_interval(ping_interval);
         let client = first_connection(&servers, &options, &turns).await?;
-        turns.settled.store(true, Relaxed);
+        turns.settle();
         let place = place(&client, &turns.current()).await;
         tracing::info!(target: "nats", data = %place, "Successfully-connected-to-nats");
         Ok(Self {
@@ -203,9 +150,9 @@ impl Link {
             client,
             state: Arc::new(BusState::new()),
             turns,
-            nudge,
+            signals,
             clock,
-            ping_interval: settings.ping_interval,
+            ping_interval,
         })
     }
 
@@ -221,17 +168,23 @@ impl Link {
         &self.state
     }
 
+    /// Messages that the client library dropped and told of; it may have dropped more.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        self.signals.overflowed.load(Relaxed)
+    }
+
     /// Keeps [`BusState`] true and logs losses and recoveries until `until` is cancelled.
     pub async fn watch(&self, until: CancellationToken) {
         let mut seen = Seen { connects: self.connects_at_start, host: self.turns.current(), remind: Instant::now() };
         loop {
             tokio::select! {
                 () = until.cancelled() => return,
-                () = self.nudge.notified() => {}
+                () = self.signals.nudge.notified() => {}
                 () = sleep(LOOK_EVERY) => {}
                 () = sleep_until(seen.remind), if self.state.standing().lost.is_some() => {
                     seen.remind += self.ping_interval;
-                    tracing::info!(target: "NATSMonitor", "nats-connection-still-disconnected");
+                    tracing::info!(target: "nats", "nats-connection-still-disconnected");
                 }
             }
             self.look(&mut seen).await;
@@ -268,80 +221,27 @@ struct Seen {
     remind: Instant,
 }
 
-/// A server as configured.
-#[derive(Clone)]
-struct Host {
-    name: String,
-    port: u16,
+/// What the client library tells while it works.
+#[derive(Default)]
+struct Signals {
+    nudge: Notify,
+    overflowed: AtomicU64,
 }
 
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name.parse::<IpAddr>() {
-            Ok(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}", self.port),
-            _ => write!(f, "{}:{}", self.name, self.port),
-        }
-    }
-}
-
-/// Whose turn it is. The library's own choice stops at the first server that refuses the password and
-/// never reaches the next; taking turns does.
-struct Turns {
-    hosts: Vec<Host>,
-    next: AtomicUsize,
-    taken: AtomicUsize,
-    settled: AtomicBool,
-}
-
-impl Turns {
-    fn new(servers: &[(String, u16)]) -> Self {
-        let hosts = servers.iter().map(|(name, port)| Host { name: name.clone(), port: *port }).collect();
-        Self { hosts, next: AtomicUsize::new(0), taken: AtomicUsize::new(0), settled: AtomicBool::new(false) }
-    }
-
-    /// The number of the server to try, which becomes the current one.
-    fn take(&self) -> usize {
-        let turn = self.next.fetch_add(1, Relaxed) % self.hosts.len();
-        self.taken.store(turn, Relaxed);
-        turn
-    }
-
-    /// The pause before the attempt: none at the start, whose rounds pause by themselves.
-    fn pause(&self) -> Duration {
-        if self.settled.load(Relaxed) { Duration::from_millis(fastrand::u64(RETRY_PAUSE_MS)) } else { Duration::ZERO }
-    }
-
-    /// The server that was tried last; while the connection stands, the one it leads to.
-    fn current(&self) -> Host {
-        self.hosts[self.taken.load(Relaxed)].clone()
-    }
-}
-
-fn addresses(servers: &[(String, u16)]) -> Result<Vec<ServerAddr>, LinkError> {
-    if servers.is_empty() {
+fn addresses(turns: &Turns) -> Result<Vec<ServerAddr>, LinkError> {
+    if turns.hosts().is_empty() {
         return Err(LinkError::NoServer);
     }
-    servers.iter().map(|(name, port)| address(&Host { name: name.clone(), port: *port })).collect()
+    Ok(turns.hosts().iter().map(address).collect::<Result<_, _>>()?)
 }
 
-fn address(host: &Host) -> Result<ServerAddr, LinkError> {
-    let refused = |source| LinkError::Address { server: host.to_string(), source };
-    let parsed: ServerAddr = format!("nats://{host}").parse().map_err(refused)?;
-    // A name with a slash or an at-sign in it is a URL that leads elsewhere than it reads.
-    if !parsed.host().eq_ignore_ascii_case(&host.name) || parsed.port() != host.port {
-        return Err(refused(io::Error::new(io::ErrorKind::InvalidInput, "not a host name or IP address")));
-    }
-    Ok(parsed)
-}
-
-fn options(settings: &LinkSettings, turns: &Arc<Turns>, nudge: &Arc<Notify>) -> ConnectOptions {
-    let (turns, nudge) = (Arc::clone(turns), Arc::clone(nudge));
+fn options(settings: &LinkSettings, turns: &Arc<Turns>, signals: &Arc<Signals>) -> ConnectOptions {
+    let (turns, signals) = (Arc::clone(turns), Arc::clone(signals));
     let options = ConnectOptions::new()
         .name("trueroute")
         .max_reconnects(None)
         .ignore_discovered_servers()
         .retain_servers_order()
-        .ping_interval(settings.ping_interval)
         .connection_timeout(settings.connect_timeout)
         .subscription_capacity(LIBRARY_PENDING)
         .reconnect_to_server_callback(move |servers, _| {
@@ -349,8 +249,12 @@ fn options(settings: &LinkSettings, turns: &Arc<Turns>, nudge: &Arc<Notify>) -> 
             let delay = Some(turns.pause());
             async move { chosen.map(|addr| ReconnectToServer { addr, delay }) }
         })
-        .event_callback(move |_| {
-            nudge.notify_one();
+        .event_callback(move |event| {
+            if matches!(event, Event::SlowConsumer(_)) {
+                signals.overflowed.fetch_add(1, Relaxed);
+            } else {
+                signals.nudge.notify_one();
+            }
             async {}
         });
     if settings.user.is_empty() && settings.pass.is_empty() {
@@ -377,7 +281,7 @@ async fn first_connection(
                 failure = Some(LinkError::Refused { server: turns.current().to_string(), source });
             }
             Err(source) if !matches!(failure, Some(LinkError::Refused { .. })) => {
-                let servers = turns.hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(", ");
+                let servers = turns.hosts().iter().map(Host::to_string).collect::<Vec<_>>().join(", ");
                 failure = Some(LinkError::Unreachable { servers, source });
             }
             Err(_) => {}
@@ -422,53 +326,9 @@ async fn far_address(client: &Client, host: &Host) -> Option<SocketAddr> {
 mod tests {
     use super::*;
 
-    fn at(ms: u64) -> Moment {
-        Moment::from_ms(ms)
-    }
-
-    #[test]
-    fn a_loss_keeps_its_first_moment_and_counts_once() {
-        let state = BusState::new();
-        state.recover();
-        assert_eq!(state.standing(), Standing { lost: None, recoveries: 0 });
-        state.lose(at(5));
-        state.lose(at(9));
-        assert_eq!(state.standing(), Standing { lost: Some(at(5)), recoveries: 0 });
-        state.recover();
-        state.recover();
-        assert_eq!(state.standing(), Standing { lost: None, recoveries: 1 });
-    }
-
-    #[test]
-    fn only_hosts_are_servers() {
-        for good in ["localhost", "127.0.0.1", "::1", "nats.service.cf.internal", "NATS-1"] {
-            let parsed = address(&Host { name: good.into(), port: 4222 });
-            assert!(parsed.is_ok_and(|addr| addr.port() == 4222), "{good}");
-        }
-        for bad in ["", "a b", "user@host", "host/path", "host:1", "[::1", "ho#st", "ho?st"] {
-            let parsed = address(&Host { name: bad.into(), port: 4222 });
-            assert!(matches!(parsed, Err(LinkError::Address { .. })), "{bad}: {parsed:?}");
-        }
-    }
-
     #[test]
     fn an_empty_list_is_an_error_of_its_own() {
-        assert!(matches!(addresses(&[]), Err(LinkError::NoServer)));
-    }
-
-    #[test]
-    fn servers_take_turns_in_order() {
-        let turns = Turns::new(&[("a".into(), 1), ("b".into(), 2)]);
-        let order: Vec<String> = (0..4)
-            .map(|_| {
-                turns.take();
-                turns.current().to_string()
-            })
-            .collect();
-        assert_eq!(order, ["a:1", "b:2", "a:1", "b:2"]);
-        assert_eq!(turns.pause(), Duration::ZERO);
-        turns.settled.store(true, Relaxed);
-        assert!(turns.pause() >= Duration::from_millis(RETRY_PAUSE_MS.start));
+        assert!(matches!(addresses(&Turns::new(&[])), Err(LinkError::NoServer)));
     }
 
     #[test]

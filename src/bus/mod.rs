@@ -10,7 +10,9 @@ pub mod greeting;
 pub(crate) mod lines;
 pub mod link;
 pub mod ring;
+pub mod state;
 pub mod subscriber;
+pub mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -57,7 +59,7 @@ pub async fn run(
         listening,
         subscriber::run(subscriber, &ring, metrics, clock),
         link.watch(stop.clone()),
-        publish_fill(&ring, metrics, &stop),
+        publish_fill(link, &ring, metrics, &stop),
     );
     ended
 }
@@ -88,7 +90,7 @@ async fn ending<T>(stop: &CancellationToken, part: impl Future<Output = T>) -> T
     ended
 }
 
-async fn publish_fill(ring: &Ring, metrics: &Metrics, stop: &CancellationToken) {
+async fn publish_fill(link: &Link, ring: &Ring, metrics: &Metrics, stop: &CancellationToken) {
     let mut ticks = tokio::time::interval(FILL_EVERY);
     loop {
         tokio::select! {
@@ -97,6 +99,6 @@ async fn publish_fill(ring: &Ring, metrics: &Metrics, stop: &CancellationToken) 
         }
         let fill = ring.fill();
         metrics.set_buffered_messages(fill.buffered as u64);
-        metrics.set_total_dropped_messages(fill.dropped);
+        metrics.set_total_dropped_messages(fill.dropped + link.overflowed());
     }
 }

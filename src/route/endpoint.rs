@@ -42,7 +42,7 @@ pub struct Facts {
     /// Name that the certificate must carry, as registered.
     pub server_cert_domain_san: Arc<str>,
     /// Tags sorted by name, no name twice; `None` where they were null or absent.
-    pub tags: Option<Arc<[(Arc<str>, Arc<str>)]>>,
+    pub tags: Option<Arc<[Tag]>>,
     /// Route service, if the route is bound to one.
     pub route_service_url: Arc<str>,
     /// Isolation segment.
@@ -56,6 +56,9 @@ pub struct Facts {
     /// Balancing algorithm asked for by the route options, verbatim.
     pub balancing: Arc<str>,
 }
+
+/// Name and value of one tag.
+pub type Tag = (Arc<str>, Arc<str>);
 
 /// What an app behind an endpoint speaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -2,8 +2,8 @@
 //!
 //! A foundation repeats itself: every heartbeat brings the same endpoint anew, an app's id stands in its
 //! registrations several times, and an instance is registered once for each of its routes. An
-//! [`Interner`] belongs to whoever turns messages into endpoints; it holds nothing alive that the table
-//! let go for longer than until its next sweep.
+//! [`Interner`] belongs to whoever turns messages into endpoints. It remembers at most twice what was in use
+//! at its last sweep, so that the table bounds it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,8 +15,8 @@ use super::{
     peer::Peer,
 };
 
-/// The most endpoints, and the most texts, that are remembered. Beyond it, nothing new is shared.
-const MOST: usize = 1 << 20;
+/// Below this many, dead entries cost too little to be swept out.
+const WORTH_A_SWEEP: usize = 1024;
 
 /// Hands out one pointer for equal values.
 #[derive(Debug, Default)]
@@ -53,11 +53,9 @@ impl Interner {
         let endpoint = Arc::new(Endpoint::new(peer.clone(), facts));
         if self.endpoints.is_due(self.endpoints.kept.len()) {
             self.endpoints.kept.retain(|_, endpoint| endpoint.strong_count() > 0);
-            self.endpoints.swept(self.endpoints.kept.len());
+            self.endpoints.due = 2 * self.endpoints.kept.len();
         }
-        if self.endpoints.kept.len() < MOST || self.endpoints.kept.contains_key(&peer) {
-            self.endpoints.kept.insert(peer, Arc::downgrade(&endpoint));
-        }
+        self.endpoints.kept.insert(peer, Arc::downgrade(&endpoint));
         endpoint
     }
 
@@ -90,22 +88,65 @@ impl Interner {
         }
         if self.texts.is_due(self.texts.kept.len()) {
             self.texts.kept.retain(|text| Arc::strong_count(text) > 1);
-            self.texts.swept(self.texts.kept.len());
+            self.texts.due = 2 * self.texts.kept.len();
         }
-        if self.texts.kept.len() < MOST {
-            self.texts.kept.insert(Arc::clone(&text));
-        }
+        self.texts.kept.insert(Arc::clone(&text));
         text
     }
 }
 
 impl<T> Swept<T> {
-    /// Whether as much came since the last sweep as was left by it: sweeps cost a constant per insertion.
+    /// Whether as much came since the last sweep as that left over: then sweeping costs a constant per
+    /// insertion.
     fn is_due(&self, count: usize) -> bool {
-        count >= self.due.max(1024)
+        count >= self.due.max(WORTH_A_SWEEP)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::peer::Identity;
+
+    fn endpoint(port: u16, app_id: &str) -> Endpoint {
+        let facts = Facts { app_id: app_id.into(), instance_id: app_id.into(), ..Facts::default() };
+        Endpoint::new(Peer::new("10.0.0.1", port, Identity::Plain), facts)
     }
 
-    fn swept(&mut self, left: usize) {
-        self.due = left.saturating_mul(2);
+    #[test]
+    fn equal_endpoints_become_one_while_one_is_in_use() {
+        let mut interner = Interner::default();
+        let first = interner.share(endpoint(1, "app"));
+        assert!(Arc::ptr_eq(&first, &interner.share(endpoint(1, "app"))));
+        assert!(!Arc::ptr_eq(&first, &interner.share(endpoint(1, "other"))));
+        assert!(!Arc::ptr_eq(&first, &interner.share(endpoint(2, "app"))));
+
+        let mut elsewhere = endpoint(2, "app");
+        elsewhere.facts.availability_zone = "z2".into();
+        let there = interner.share(elsewhere);
+        assert_eq!(&*there.facts.availability_zone, "z2");
+        assert_eq!(&*interner.share(endpoint(2, "app")).facts.availability_zone, "");
+    }
+
+    #[test]
+    fn equal_texts_become_one() {
+        let mut interner = Interner::default();
+        let (one, two) = (interner.share(endpoint(1, "app")), interner.share(endpoint(2, "app")));
+        assert!(Arc::ptr_eq(&one.facts.app_id, &two.facts.app_id));
+        assert!(Arc::ptr_eq(&one.facts.app_id, &one.facts.instance_id));
+    }
+
+    #[test]
+    fn what_is_out_of_use_is_forgotten() {
+        let mut interner = Interner::default();
+        let kept: Vec<_> = (0..100).map(|port| interner.share(endpoint(port, &format!("kept {port}")))).collect();
+        for round in 0..20 {
+            for port in 100..1000 {
+                interner.share(endpoint(port, &format!("app {round} {port}")));
+            }
+        }
+        assert!(interner.texts.kept.len() <= 2 * WORTH_A_SWEEP, "{}", interner.texts.kept.len());
+        assert!(interner.endpoints.kept.len() <= 2 * WORTH_A_SWEEP, "{}", interner.endpoints.kept.len());
+        assert!(Arc::ptr_eq(&kept[7], &interner.share(endpoint(7, "kept 7"))));
     }
 }

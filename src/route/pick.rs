@@ -191,7 +191,7 @@ mod tests {
     /// capital letter (and `:`) is the same with TLS.
     struct Scene {
         pool: Pool,
-        _busy: Vec<InFlight>,
+        busy: Vec<InFlight>,
     }
 
     fn scene(letters: &str) -> Scene {
@@ -210,7 +210,7 @@ mod tests {
             lease
         });
         let pool = Pool::new(Arc::new(Route::new("app.example.com", 0)), leases.collect(), NOW);
-        Scene { pool, _busy: busy }
+        Scene { pool, busy }
     }
 
     /// The places picked in one request until no attempt is left, and what ended it.
@@ -250,6 +250,15 @@ mod tests {
             let mut rotation = Rotation::new(&scene.pool, None);
             assert_eq!(picks(&scene, &mut rotation, |_| ()), (wanted.to_vec(), end), "{letters:?}");
         }
+    }
+
+    #[test]
+    fn an_untried_endpoint_that_becomes_free_is_tried_however_late() {
+        let mut scene = scene(".ff");
+        let mut rotation = Rotation::new(&scene.pool, None);
+        assert_eq!(picks(&scene, &mut rotation, |_| ()), (vec![0, 0, 0], Unavailable::Exhausted));
+        scene.busy.clear();
+        assert_eq!(picks(&scene, &mut rotation, |_| ()), (vec![1, 2], Unavailable::Exhausted));
     }
 
     #[test]

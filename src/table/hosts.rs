@@ -76,3 +76,41 @@ pub(super) enum Kept {
     /// None.
     Nothing,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::{
+        moment::Moment,
+        pool::{Pool, Route},
+    };
+
+    fn with(routes: Option<&HostRoutes>, key: &str) -> HostRoutes {
+        let pool = Arc::new(Pool::new(Arc::new(Route::new(key, 0)), Vec::new(), Moment::default()));
+        routes.map_or_else(|| HostRoutes::of(Arc::clone(&pool)), |routes| routes.with(Arc::clone(&pool)))
+    }
+
+    #[test]
+    fn a_writer_that_comes_second_at_a_new_host_builds_on_the_first() {
+        let hosts = Hosts::default();
+        hosts.write("host", |routes| {
+            if routes.is_none() {
+                hosts.write("host", |routes| (with(routes, "host/first"), ()));
+            }
+            (with(routes, "host/second"), ())
+        });
+        let keys = |routes: &HostRoutes| routes.pools().iter().map(|pool| pool.route().key().to_owned()).collect();
+        assert_eq!(hosts.read("host", keys), Some(vec!["host/first".to_owned(), "host/second".to_owned()]));
+    }
+
+    #[test]
+    fn a_host_without_routes_leaves_the_map() {
+        let hosts = Hosts::default();
+        assert_eq!(hosts.change("host", |_| (Kept::Nothing, ())), None);
+        hosts.write("host", |routes| (with(routes, "host"), ()));
+        assert_eq!(hosts.change("host", |_| (Kept::Same, 1)), Some(1));
+        assert!(hosts.read("host", |_| ()).is_some());
+        assert_eq!(hosts.change("host", |_| (Kept::Nothing, 2)), Some(2));
+        assert!(hosts.read("host", |_| ()).is_none());
+    }
+}

@@ -8,7 +8,10 @@ use serde::{
 };
 
 use super::threshold;
-use crate::route::{endpoint::Endpoint, pool::Pool};
+use crate::route::{
+    endpoint::{Endpoint, Tag},
+    pool::Pool,
+};
 
 /// Every route with its endpoints at one moment, sorted by key. Serialises to the JSON object of
 /// `/routes`; costs a pointer per route until then.
@@ -97,7 +100,7 @@ impl<'a> Row<'a> {
     }
 }
 
-struct Tags<'a>(&'a [(Arc<str>, Arc<str>)]);
+struct Tags<'a>(&'a [Tag]);
 
 impl Serialize for Tags<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

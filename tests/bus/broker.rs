@@ -4,72 +4,61 @@
 //! between two awaits happens before the router's next step.
 
 use std::{
-    env, io,
+    io,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use trueroute_testkit::{ReservedPort, until};
+use trueroute_testkit::{bus::Bus, nats::Nats, real_nats::RealNats};
 
 /// Longest wait for anything in a story.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// User and password that a server demands.
-pub type Login<'a> = Option<(&'a str, &'a str)>;
+pub(crate) type Login<'a> = Option<(&'a str, &'a str)>;
 
-/// A NATS server that dies when dropped.
-pub trait Broker: Sized {
-    /// Listens on `port`; `None` where this kind of server is not to be had.
-    fn start(port: &ReservedPort, login: Login) -> Option<Self>;
+/// A kind of NATS server.
+pub(crate) trait Broker {
+    /// Starts one; `None` where this kind is not to be had.
+    fn start(login: Login) -> Option<Bus>;
 }
 
-/// The nats-server named by NATS_SERVER_BIN, or the one on PATH.
-pub struct RealServer(Child);
+/// A real nats-server.
+pub(crate) struct RealServer;
+
+/// The small server of the testkit.
+pub(crate) struct SmallServer;
 
 impl Broker for RealServer {
-    fn start(port: &ReservedPort, login: Login) -> Option<Self> {
-        let Some(binary) = binary() else {
-            assert!(env::var_os("CI").is_none(), "no nats-server on PATH or in NATS_SERVER_BIN");
-            eprintln!("skipped: no nats-server on PATH or in NATS_SERVER_BIN");
-            return None;
+    fn start(login: Login) -> Option<Bus> {
+        let server = match login {
+            Some((user, pass)) => RealNats::start_with_login(user, pass),
+            None => RealNats::start(),
         };
-        let mut command = Command::new(binary);
-        command.args(["--addr", "127.0.0.1", "--port", &port.port().to_string()]);
-        if let Some((user, pass)) = login {
-            command.args(["--user", user, "--pass", pass]);
+        if server.is_none() {
+            eprintln!("skipped: no nats-server on PATH or in NATS_SERVER_BIN");
         }
-        let server = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        until(PATIENCE, || TcpStream::connect(port.addr()).is_ok());
-        Some(server)
+        server.map(Bus::Real)
     }
 }
 
-impl Drop for RealServer {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
+impl Broker for SmallServer {
+    fn start(login: Login) -> Option<Bus> {
+        let server = Nats::builder();
+        let server = login.into_iter().fold(server, |server, (user, pass)| server.login(user, pass));
+        Some(Bus::Small(server.start()))
     }
-}
-
-fn binary() -> Option<PathBuf> {
-    if let Some(named) = env::var_os("NATS_SERVER_BIN") {
-        return Some(named.into());
-    }
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join("nats-server")).find(|file| file.is_file())
 }
 
 /// A component on the bus.
-pub struct Component {
+pub(crate) struct Component {
     lines: BufReader<TcpStream>,
 }
 
 impl Component {
     /// Connects to the server at `addr`.
-    pub fn connect(addr: SocketAddr, login: Login) -> Self {
+    pub(crate) fn connect(addr: SocketAddr, login: Login) -> Self {
         let socket = TcpStream::connect(addr).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut component = Self { lines: BufReader::new(socket) };
@@ -85,25 +74,25 @@ impl Component {
     }
 
     /// Subscribes to `subject`.
-    pub fn subscribe(&mut self, subject: &str) {
+    pub(crate) fn subscribe(&mut self, subject: &str) {
         self.say(format!("SUB {subject} 1\r\n"));
         self.flush();
     }
 
     /// Publishes and returns when the server has taken it.
-    pub fn publish(&mut self, subject: impl AsRef<[u8]>, reply: &str, payload: &[u8]) {
+    pub(crate) fn publish(&mut self, subject: impl AsRef<[u8]>, reply: &str, payload: &[u8]) {
         self.send(subject, reply, payload);
         self.flush();
     }
 
     /// Publishes.
-    pub fn send(&mut self, subject: impl AsRef<[u8]>, reply: &str, payload: &[u8]) {
+    pub(crate) fn send(&mut self, subject: impl AsRef<[u8]>, reply: &str, payload: &[u8]) {
         let end = format!(" {reply} {}\r\n", payload.len());
         self.say([b"PUB ", subject.as_ref(), end.as_bytes(), payload, b"\r\n"].concat());
     }
 
     /// The payload of the next message, if one is there.
-    pub fn heard(&mut self) -> Option<serde_json::Value> {
+    pub(crate) fn heard(&mut self) -> Option<serde_json::Value> {
         self.lines.get_ref().set_nonblocking(true).unwrap();
         let ready = self.lines.fill_buf().map(|buffer| !buffer.is_empty());
         self.lines.get_ref().set_nonblocking(false).unwrap();

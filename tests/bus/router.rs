@@ -1,6 +1,7 @@
 //! The router's side of a story: table, subscriber, greeting and pruner on one connection.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -14,7 +15,8 @@ use trueroute::{
     bus::{
         self, Clock,
         greeting::Greeting,
-        link::{BusState, Link, LinkClosed, LinkError, LinkSettings},
+        link::{Link, LinkClosed, LinkError, LinkSettings},
+        state::BusState,
         subscriber::{Policy, Subscriber},
     },
     observe::metrics::Metrics,
@@ -22,28 +24,28 @@ use trueroute::{
     route::moment::Moment,
     table::{Settings, Sharding, Table},
 };
-use trueroute_testkit::{ReservedPort, eventually};
+use trueroute_testkit::eventually;
 
 use crate::broker::{Login, PATIENCE};
 
 /// Age of a stale endpoint.
-pub const STALE: Duration = Duration::from_secs(120);
+pub(crate) const STALE: Duration = Duration::from_secs(120);
 
 /// A router that does nothing but listen.
-pub struct Router {
-    pub table: Arc<Table>,
-    pub metrics: Arc<Metrics>,
-    pub state: Arc<BusState>,
+pub(crate) struct Router {
+    pub(crate) table: Arc<Table>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) state: Arc<BusState>,
     clock_ms: Arc<AtomicU64>,
     stop: CancellationToken,
     running: JoinHandle<Result<(), LinkClosed>>,
 }
 
 /// Settings for these servers, in a hurry.
-pub fn settings(ports: &[&ReservedPort], login: Login) -> LinkSettings {
+pub(crate) fn settings(servers: &[SocketAddr], login: Login) -> LinkSettings {
     let (user, pass) = login.unwrap_or_default();
     LinkSettings {
-        servers: ports.iter().map(|port| ("127.0.0.1".into(), port.port())).collect(),
+        servers: servers.iter().map(|server| (server.ip().to_string(), server.port())).collect(),
         user: user.into(),
         pass: pass.into(),
         ping_interval: Duration::from_millis(200),
@@ -53,7 +55,7 @@ pub fn settings(ports: &[&ReservedPort], login: Login) -> LinkSettings {
 
 impl Router {
     /// Starts one, and returns when its subscription stands.
-    pub async fn start(settings: &LinkSettings) -> Result<Self, LinkError> {
+    pub(crate) async fn start(settings: &LinkSettings) -> Result<Self, LinkError> {
         let clock_ms = Arc::new(AtomicU64::new(0));
         let clock: Clock = {
             let clock_ms = Arc::clone(&clock_ms);
@@ -75,45 +77,45 @@ impl Router {
     }
 
     /// Moves its clock to `seconds` after the origin.
-    pub fn clock_at(&self, seconds: u64) {
+    pub(crate) fn clock_at(&self, seconds: u64) {
         self.clock_ms.store(seconds * 1000, Relaxed);
     }
 
     /// Its clock.
-    pub fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         Moment::from_ms(self.clock_ms.load(Relaxed))
     }
 
     /// A pruner of its table.
-    pub fn pruner(&self) -> Pruner {
+    pub(crate) fn pruner(&self) -> Pruner {
         Pruner::new(Arc::clone(&self.table), Arc::clone(&self.state), true)
     }
 
     /// Addresses of the endpoints that serve `host`.
-    pub fn endpoints(&self, host: &str) -> Vec<String> {
+    pub(crate) fn endpoints(&self, host: &str) -> Vec<String> {
         let pool = self.table.lookup(host, "/");
         let leases = pool.iter().flat_map(|pool| pool.leases().iter());
         leases.map(|lease| lease.endpoint().peer.address().to_owned()).collect()
     }
 
     /// Waits until exactly these endpoints serve `host`.
-    pub async fn serves(&self, host: &str, endpoints: &[&str]) {
+    pub(crate) async fn serves(&self, host: &str, endpoints: &[&str]) {
         eventually(PATIENCE, || async { self.endpoints(host) == endpoints }).await;
     }
 
     /// Waits until it knows that the bus is up, or down.
-    pub async fn is_connected(&self, up: bool) {
+    pub(crate) async fn is_connected(&self, up: bool) {
         eventually(PATIENCE, || async { self.state.standing().lost.is_none() == up }).await;
     }
 
     /// Waits until the metrics page has this line.
-    pub async fn shows(&self, figure: &str) {
+    pub(crate) async fn shows(&self, figure: &str) {
         let shown = || async { self.metrics.render().lines().any(|line| line == figure) };
         eventually(PATIENCE, shown).await;
     }
 
     /// Stops it, which must not take long.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap().unwrap();
     }
