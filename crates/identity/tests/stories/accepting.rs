@@ -102,7 +102,8 @@ async fn strict_lets_in_the_allowed_and_tells_the_others_why() {
     let router = || Leaf::bare("gorouter").dns("gorouter.service.cf.internal");
     let uri = SanType::URI("spiffe://cf/router".try_into().unwrap());
     let issue = |leaf| world.routers.issue(leaf);
-    let cases: Vec<(&str, &[&str], Option<Issued>, Option<A>)> = vec![
+    type Case<'a> = (&'a str, &'a [&'a str], Option<Issued>, Option<A>);
+    let cases: Vec<Case<'_>> = vec![
         ("any of the CA", &[], Some(issue(Leaf::of("x"))), None),
         ("by DNS name", &["other", "gorouter.service.cf.internal"], Some(issue(router())), None),
         ("in another case", &["GoRouter.service.cf.internal"], Some(issue(router())), None),
@@ -266,7 +267,8 @@ async fn a_pending_connection_can_be_reset_or_told_alert_40() {
 async fn nothing_is_sent_before_a_whole_client_hello() {
     let world = World::new();
     let acceptor = world.acceptor(Mode::Tls);
-    let cases: [(&[u8], fn(&AcceptRefusal) -> bool); 4] = [
+    type Judge = fn(&AcceptRefusal) -> bool;
+    let cases: [(&[u8], Judge); 4] = [
         (b"", |refusal| matches!(refusal, AcceptRefusal::Silent)),
         (&[0x16, 3, 1, 2, 0, 1], |refusal| matches!(refusal, AcceptRefusal::Io(_))),
         (b"GET / HTTP/1.1\r\n\r\n", |refusal| matches!(refusal, AcceptRefusal::NotTls)),

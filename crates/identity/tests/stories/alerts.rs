@@ -54,7 +54,7 @@ async fn a_close_a_reset_and_a_silence_are_told_apart() {
     assert_eq!(refused_by(answering(Vec::new()).await).await.to_string(), "EOF");
     assert!(matches!(refused_by(answering(b"HTTP".to_vec()).await).await, Refusal::Eof));
     let resetting = Peer::start(async |mut io| {
-        io.read(&mut [0; 4096]).await?;
+        read_hello(&mut io).await?;
         io.set_zero_linger()
     });
     assert!(matches!(refused_by(resetting.await).await, Refusal::Reset));

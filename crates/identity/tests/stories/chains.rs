@@ -63,7 +63,7 @@ async fn dates_come_before_the_name_and_the_name_before_the_chain() {
 
 #[tokio::test]
 async fn an_authority_that_serves_is_taken_if_it_is_the_very_one_we_trust() {
-    let served = Leaf::of("nfs.service.internal").as_ca().self_signed();
+    let served = Leaf::of("nfs.service.internal").made_ca().self_signed();
     let trusting = |pem: &str| {
         let source = trueroute_identity::trust::Source { name: "ca_certs", pem };
         dialer(trueroute_identity::Trust::new(&[source], false).unwrap())
@@ -72,11 +72,11 @@ async fn an_authority_that_serves_is_taken_if_it_is_the_very_one_we_trust() {
     assert!(dial(&dialer, &served, "nfs.service.internal").await.is_ok());
     assert!(matches!(dial(&dialer, &served, "other").await, Err(Refusal::WrongIdentity { .. })));
 
-    let no_server = Leaf::of("a").as_ca().usage(&[ClientAuth]).self_signed();
+    let no_server = Leaf::of("a").made_ca().usage(&[ClientAuth]).self_signed();
     assert!(matches!(dial(&trusting(&no_server.pem), &no_server, "a").await, Err(Refusal::Untrusted(_))));
-    let expired = Leaf::of("a").as_ca().valid(-9, -1).self_signed();
+    let expired = Leaf::of("a").made_ca().valid(-9, -1).self_signed();
     assert!(matches!(dial(&trusting(&expired.pem), &expired, "a").await, Err(Refusal::Expired { .. })));
-    let lookalike = Leaf::of("nfs.service.internal").as_ca().self_signed();
+    let lookalike = Leaf::of("nfs.service.internal").made_ca().self_signed();
     assert!(matches!(dial(&dialer, &lookalike, "nfs.service.internal").await, Err(Refusal::Untrusted(_))));
 }
 
@@ -84,7 +84,7 @@ async fn an_authority_that_serves_is_taken_if_it_is_the_very_one_we_trust() {
 async fn an_expired_issuer_in_the_chain_is_refused() {
     let ca = Ca::new("root");
     let dialer = dialer(trust_in(&ca));
-    let expired = ca.issue(Leaf::of("below").as_ca().valid(-9, -1));
+    let expired = ca.issue(Leaf::of("below").made_ca().valid(-9, -1));
     // The chain shows an expired authority that did not even sign the leaf: still no way to our trust.
     let mut issued = Ca::new("below").issue(Leaf::of(INSTANCE));
     issued.chain.extend(expired.chain);

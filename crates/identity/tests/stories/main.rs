@@ -7,6 +7,7 @@ mod support;
 mod accepting;
 mod alerts;
 mod chains;
+mod holders;
 mod invariants;
 mod late_refusal;
 mod names;

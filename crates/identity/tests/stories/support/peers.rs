@@ -121,12 +121,20 @@ impl<R: Send + 'static> Peer<R> {
 /// Answers a ClientHello with these bytes, then closes its half and reads on.
 pub(crate) async fn answering(bytes: Vec<u8>) -> Peer<()> {
     Peer::start(async move |mut io| {
-        io.read(&mut [0; 4096]).await?;
+        read_hello(&mut io).await?;
         io.write_all(&bytes).await?;
         io.shutdown().await?;
         tokio::io::copy(&mut io, &mut tokio::io::sink()).await.map(|_| ())
     })
     .await
+}
+
+/// Reads one record, which is the whole of our ClientHello.
+pub(crate) async fn read_hello(io: &mut TcpStream) -> io::Result<()> {
+    let mut header = [0; 5];
+    io.read_exact(&mut header).await?;
+    let mut body = vec![0; usize::from(u16::from_be_bytes([header[3], header[4]]))];
+    io.read_exact(&mut body).await.map(|_| ())
 }
 
 /// An unencrypted fatal alert.

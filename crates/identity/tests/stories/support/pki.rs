@@ -109,7 +109,7 @@ impl Leaf {
         self
     }
 
-    pub(crate) fn as_ca(mut self) -> Self {
+    pub(crate) fn made_ca(mut self) -> Self {
         self.params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         self
     }
