@@ -1,1 +1,33 @@
-//! Stub.
+//! For tests and the demo: a certificate authority, peers named by their vice, a small NATS server, a raw client.
+//!
+//! Peers, apps and the small NATS server run on one thread of their own (see [`stage`]), so starting them is a plain
+//! call, tests may block or pause their clock without stopping them, and dropping a handle ends what it started before
+//! the drop returns. The [`client::Client`] and [`eventually`] run on the caller's runtime.
+//!
+//! Anything that keeps a scene from being set panics at once, with the reason.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test whose scene can't be set must stop there, loudly")]
+
+pub mod app;
+pub mod bus;
+pub mod client;
+mod io;
+pub mod nats;
+pub mod nats_wire;
+pub mod peers;
+pub mod pki;
+mod poll;
+mod port;
+pub mod real_nats;
+mod registration;
+pub mod stage;
+pub mod tls;
+mod wire;
+
+pub use client::Client;
+
+pub use nats_wire::nats_publish;
+pub use poll::{eventually, until};
+pub use port::{ReservedPort, free_port};
+
+pub use registration::Registration;
+pub use tempfile::TempDir as Tempdir;
