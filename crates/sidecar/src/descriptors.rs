@@ -36,7 +36,8 @@ mod tests {
 
     #[test]
     fn two_descriptors_per_connection_after_the_reserve() {
-        for (limit, connections) in [(Some(1024), 496), (Some(64), 16), (Some(32), 1), (Some(0), 1), (None, usize::MAX)] {
+        for (limit, connections) in [(Some(1024), 496), (Some(64), 16), (Some(32), 1), (Some(0), 1), (None, usize::MAX)]
+        {
             assert_eq!(fit(limit), connections, "{limit:?}");
         }
     }

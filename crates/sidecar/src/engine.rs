@@ -89,11 +89,21 @@ impl Sidecar {
                 let bound = first.address.port();
                 let standing = first.door.presented.standing();
                 let mode = &first.door.listener.mode;
-                Some(Registrar::new(registration, bound, mode, standing, Arc::clone(&stats)).map_err(StartError::Nats)?)
+                Some(
+                    Registrar::new(registration, bound, mode, standing, Arc::clone(&stats))
+                        .map_err(StartError::Nats)?,
+                )
             }
             None => None,
         };
-        Ok(Bound { entrances, registrar, stats, stopping, reload_interval: settings.reload_interval, drain: settings.drain })
+        Ok(Bound {
+            entrances,
+            registrar,
+            stats,
+            stopping,
+            reload_interval: settings.reload_interval,
+            drain: settings.drain,
+        })
     }
 }
 
@@ -237,13 +247,7 @@ fn check_client_ca(mode: &Mode) -> Result<(), StartError> {
 }
 
 /// Accepts for ever.
-async fn accept(
-    socket: TcpListener,
-    door: Arc<Door>,
-    room: Room,
-    connections: TaskTracker,
-    cut: CancellationToken,
-) {
+async fn accept(socket: TcpListener, door: Arc<Door>, room: Room, connections: TaskTracker, cut: CancellationToken) {
     loop {
         // Before accepting, so that descriptors are left for the app's side of every connection.
         let Ok(permit) = Arc::clone(&room.connections).acquire_owned().await else { return };
@@ -302,9 +306,14 @@ mod tests {
     #[test]
     fn accepting_pauses_unless_the_fault_is_of_one_connection() {
         use rustix::io::Errno;
-        for (errno, pauses) in
-            [(Errno::CONNABORTED, false), (Errno::INTR, false), (Errno::MFILE, true), (Errno::NFILE, true), (Errno::NOBUFS, true), (Errno::PERM, true)]
-        {
+        for (errno, pauses) in [
+            (Errno::CONNABORTED, false),
+            (Errno::INTR, false),
+            (Errno::MFILE, true),
+            (Errno::NFILE, true),
+            (Errno::NOBUFS, true),
+            (Errno::PERM, true),
+        ] {
             assert_eq!(pause_after(&errno.into()).is_some(), pauses, "{errno:?}");
         }
     }

@@ -87,7 +87,8 @@ impl Visit for Fields {
 }
 
 /// An error and its causes on one line, outermost first.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -166,7 +167,8 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(peer = "10.0.0.1:99", problem = "a\nb \"c\"", empty = "", n = 3, "two\r\nlines");
         });
-        let expected = "1970-01-01T00:00:00.000Z WARN  two  lines peer=10.0.0.1:99 problem=\"a\\nb \\\"c\\\"\" empty=\"\" n=3\n";
+        let expected =
+            "1970-01-01T00:00:00.000Z WARN  two  lines peer=10.0.0.1:99 problem=\"a\\nb \\\"c\\\"\" empty=\"\" n=3\n";
         assert_eq!(*seen.lock().unwrap(), [expected]);
     }
 }

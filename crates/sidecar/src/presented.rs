@@ -94,7 +94,9 @@ impl Presented {
         };
         watch(source, interval, |change| match change {
             Ok(reloaded) => self.take_over(reloaded),
-            Err(error) => tracing::error!(problem = chain(&error), "Kept the certificate in force: the new files are unusable"),
+            Err(error) => {
+                tracing::error!(problem = chain(&error), "Kept the certificate in force: the new files are unusable")
+            }
         })
         .await;
     }

@@ -84,11 +84,12 @@ where
     let mut pump = Pump::new(router, app);
     let end = loop {
         let drains = draining.is_cancelled();
+        let next_look = pump.next_look(silence, drains);
         tokio::select! {
             biased;
             end = poll_fn(|cx| pump.poll(cx)) => break end,
             // Bytes flow without touching this timer; it looks for itself whether there was silence.
-            () = at(pump.next_look(silence, drains)) => {
+            () = at(next_look) => {
                 if let Some(end) = pump.overdue(silence, drains) {
                     break end;
                 }
@@ -129,13 +130,7 @@ where
     A: AsyncRead + AsyncWrite + Reset + Unpin,
 {
     fn new(router: R, app: A) -> Self {
-        Self {
-            router,
-            app,
-            upward: Way::default(),
-            downward: Way::default(),
-            last: (Spoke::Nobody, Instant::now()),
-        }
+        Self { router, app, upward: Way::default(), downward: Way::default(), last: (Spoke::Nobody, Instant::now()) }
     }
 
     /// Moves what can be moved. Ready when there is nothing more to move, ever.
