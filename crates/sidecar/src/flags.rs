@@ -8,6 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use tracing::level_filters::LevelFilter;
 
+use crate::log::chain;
 use crate::settings::{
     AddressError, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode, NatsServer, OnRefused,
     Registration, Settings, Timeouts, host_and_port,
@@ -83,7 +84,8 @@ struct Limits {
 struct RegistrationFlags {
     /// NATS server like nats://user:password@host:4222; several make a cluster
     #[arg(long, value_name = "URL", requires_all = ["uri", "app_id", "instance_id", "advertise"])]
-    nats: Vec<NatsServer>,
+    // Read later: an error of clap's own would repeat the password.
+    nats: Vec<String>,
     /// Route to this instance; may be given several times
     #[arg(long, value_name = "HOST[/PATH]", requires = "nats", value_parser = route)]
     uri: Vec<String>,
@@ -242,16 +244,14 @@ impl RegistrationFlags {
         let (Some(app_id), Some(instance_id), Some(advertise)) = (self.app_id, self.instance_id, self.advertise) else {
             return Ok(None);
         };
-        if let Some(other) = self.nats.iter().find(|server| server.login() != self.nats[0].login()) {
-            return Err(usage(&format!("--nats: {} and {other} have different logins", self.nats[0])));
-        }
+        let servers = nats_servers(&self.nats)?;
         let plain_port = match (mode, self.plain_port) {
             (Mode::Strict { .. }, Some(1..)) => return Err(usage("--plain-port contradicts strict: leave it out")),
             (Mode::Strict { .. }, _) => 0,
             (Mode::Tls, port) => port.unwrap_or(app.port()),
         };
         Ok(Some(Registration {
-            servers: self.nats,
+            servers,
             uris: self.uri,
             app_id,
             instance_id,
@@ -263,6 +263,19 @@ impl RegistrationFlags {
             tags: self.tag,
             farewell: Farewell::default(),
         }))
+    }
+}
+
+fn nats_servers(urls: &[String]) -> Result<Vec<NatsServer>, clap::Error> {
+    let mut servers: Vec<NatsServer> = Vec::with_capacity(urls.len());
+    for (position, url) in (1..).zip(urls) {
+        let server = url.parse().map_err(|error| usage(&format!("--nats (number {position}): {}", chain(&error))))?;
+        servers.push(server);
+    }
+    let other = servers.iter().find(|server| server.login() != servers[0].login());
+    match other {
+        Some(other) => Err(usage(&format!("--nats: {} and {other} have different logins", servers[0]))),
+        None => Ok(servers),
     }
 }
 
@@ -343,7 +356,8 @@ mod tests {
             (format!("{BASE} --nats nats://n"), "--uri"),
             (format!("{BASE} --uri a.test"), "--nats"),
             (format!("{BASE} {}", NATS.replace("u:p@n2", "x:y@n2")), "--nats"),
-            (format!("{BASE} {}", NATS.replace("nats://u:p@n1", "http://n1")), "--nats"),
+            (format!("{BASE} {}", NATS.replace("nats://u:p@n1", "http://u:p@n1")), "--nats"),
+            (format!("{BASE} {}", NATS.replace("n1", "n1:99999")), "--nats"),
             (format!("{BASE} {}", NATS.replace("a.test", "https://a.test")), "--uri"),
             (format!("{BASE} {}", NATS.replace("a.test", "a.test/?q")), "--uri"),
             (format!("{BASE} {}", NATS.replace("10.0.0.1:61001", "10.0.0.1")), "--advertise"),

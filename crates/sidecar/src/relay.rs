@@ -94,7 +94,11 @@ where
                     break end;
                 }
             }
-            () = draining.cancelled(), if !drains => {}
+            () = draining.cancelled(), if !drains => {
+                if let Some(end) = pump.overdue(silence, true) {
+                    break end;
+                }
+            }
         }
     };
     pump.close(end).await;
@@ -205,7 +209,7 @@ where
     /// Delivers what the app left behind while the router still sends into the void. Ready when the router closes.
     fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // An error here only says again that the app is gone.
-        let _ = self.downward.poll(cx, &mut self.app, &mut self.router);
+        let _ = self.downward.poll_leftovers(cx, &mut self.app, &mut self.router);
         SCRATCH.with_borrow_mut(|scratch| {
             loop {
                 let mut chunk = ReadBuf::new(scratch);
@@ -275,6 +279,22 @@ impl Way {
         }
     }
 
+    /// As [`Way::poll`], but an end of the source is not passed on: after a reset was seen once, the system reports it
+    /// as an orderly end.
+    fn poll_leftovers<S, K>(&mut self, cx: &mut Context<'_>, source: &mut S, sink: &mut K) -> Poll<Result<(), Broken>>
+    where
+        S: AsyncRead + Unpin,
+        K: AsyncWrite + Unpin,
+    {
+        loop {
+            ready!(self.poll_deliver(cx, sink)).map_err(|_| Broken::Sink)?;
+            if self.stage != Stage::Open {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_forward(cx, source, sink))?;
+        }
+    }
+
     /// Gets rid of everything held. While this is pending nothing is read: that is the back-pressure.
     fn poll_deliver<K: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, sink: &mut K) -> Poll<io::Result<()>> {
         while self.taken < self.held.len() {
@@ -333,3 +353,6 @@ impl Way {
 fn already_closed(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotConnected { Ok(()) } else { Err(error) }
 }
+
+#[cfg(test)]
+mod tests;
