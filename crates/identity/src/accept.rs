@@ -1,19 +1,35 @@
 //! Verified TLS towards whoever calls: the server side of a sidecar.
+//!
+//! The order is the sidecar's (sidecar.md §3.4): first the ClientHello, then the app is dialled, and only
+//! then does the caller hear of us. Whoever is turned away is told why before the connection closes, with
+//! an alert that Gorouter knows: 42, 48 or 116.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::SystemTime,
+use std::{fmt, future::poll_fn, sync::Arc};
+
+use arc_swap::ArcSwap;
+use rustls::Connection;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use crate::{
+    credentials::Credentials,
+    frame::Frames,
+    session::{Broken, Session},
+    trust::Trust,
 };
 
-use rustls::AlertDescription;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+mod accepted;
+mod demand;
+mod hello;
+mod linger;
+mod refusal;
 
-use crate::{credentials::Credentials, peer_identity::PeerIdentity, trust::Trust};
+pub use accepted::Accepted;
+use demand::{Demand, Terms};
+use linger::linger;
+pub use refusal::AcceptRefusal;
+
+/// Alert 40, handshake_failure, as it stands before anything is encrypted.
+const ALERT_40: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x28];
 
 /// What is demanded of a caller.
 #[derive(Clone, Debug)]
@@ -24,8 +40,8 @@ pub enum Mode {
     Strict {
         /// The authorities that the caller's certificate must lead to.
         trust: Trust,
-        /// Names of which the certificate must carry one, DNS, IP or URI, compared whole. An empty list takes
-        /// any certificate of the authorities.
+        /// Names of which the certificate must carry one, DNS, IP or URI, compared whole
+        /// ([`PeerIdentity::carries`](crate::PeerIdentity::carries)). An empty list takes any certificate of the authorities.
         allowed: Vec<String>,
     },
 }
@@ -39,51 +55,16 @@ pub enum AcceptorError {
     /// rustls refuses the settings.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
-}
-
-/// Why a caller was turned away.
-#[derive(Debug, thiserror::Error)]
-pub enum AcceptRefusal {
-    /// It closed or reset the connection, or it failed in another way.
-    #[error("{0}")]
-    Io(#[source] io::Error),
-    /// It does not speak TLS.
-    #[error("the caller does not speak TLS")]
-    NotTls,
-    /// It shows no certificate where one is demanded.
-    #[error("the caller shows no certificate")]
-    NoCertificate,
-    /// Its certificate does not lead to the authorities.
-    #[error("the caller's certificate is signed by an unknown authority")]
-    UnknownAuthority,
-    /// Its certificate is out of date.
-    #[error("the caller's certificate is out of date")]
-    Expired {
-        /// Start of its validity.
-        not_before: SystemTime,
-        /// End of its validity.
-        not_after: SystemTime,
-    },
-    /// Its certificate carries none of the allowed names.
-    #[error("the caller's certificate carries none of the allowed names but {}", presented.join(", "))]
-    WrongName {
-        /// The names that it carries.
-        presented: Vec<String>,
-    },
-    /// Its certificate is not to be used that way, or cannot be read.
-    #[error("the caller's certificate is refused: {0}")]
-    Certificate(rustls::CertificateError),
-    /// It refuses our certificate or our parameters.
-    #[error("the caller sent an alert: {}", crate::refusal::alert_text(*.0))]
-    Alert(AlertDescription),
-    /// It breaks the protocol, or no parameters are common.
-    #[error("{0}")]
-    Tls(#[source] rustls::Error),
+    /// The client authorities cannot be used.
+    #[error(transparent)]
+    Authorities(#[from] rustls::server::VerifierBuilderError),
 }
 
 /// Accepts TLS with credentials that can be swapped while connections run.
 #[derive(Debug)]
-pub struct Acceptor {}
+pub struct Acceptor {
+    terms: ArcSwap<Terms>,
+}
 
 impl Acceptor {
     /// An acceptor that shows `credentials` and demands what `mode` says.
@@ -91,8 +72,7 @@ impl Acceptor {
     /// # Errors
     /// [`AcceptorError::NoAuthority`] for strict with nobody to believe.
     pub fn new(credentials: Credentials, mode: Mode) -> Result<Self, AcceptorError> {
-        let _ = (credentials, mode);
-        Ok(Self {})
+        Ok(Self { terms: ArcSwap::from_pointee(Terms::new(&credentials, mode)?) })
     }
 
     /// New credentials and demands for connections to come; those that run are left alone, and no session
@@ -101,7 +81,7 @@ impl Acceptor {
     /// # Errors
     /// As [`Acceptor::new`]; what was in force stays.
     pub fn swap(&self, credentials: Credentials, mode: Mode) -> Result<(), AcceptorError> {
-        let _ = (credentials, mode);
+        self.terms.store(Arc::new(Terms::new(&credentials, mode)?));
         Ok(())
     }
 
@@ -111,20 +91,43 @@ impl Acceptor {
     /// # Errors
     /// If there is none to come. The connection is then already closed, with the alert delivered.
     pub async fn start(&self, io: TcpStream) -> Result<Pending, AcceptRefusal> {
-        Ok(Pending { io })
+        // Alerts must not wait for an acknowledgement that the caller's next packet would bring.
+        io.set_nodelay(true).map_err(AcceptRefusal::Io)?;
+        match hello::read(&io).await {
+            Ok((hello, frames)) => {
+                let server_name = hello.client_hello().server_name().map(str::to_owned);
+                Ok(Pending { io, hello, frames, server_name, terms: self.terms.load_full() })
+            }
+            Err(hello::NoHello { refusal, alert }) => {
+                if !alert.is_empty() {
+                    tell(io, &alert).await;
+                }
+                Err(refusal)
+            }
+        }
     }
 }
 
 /// A connection whose ClientHello was read and not answered.
 pub struct Pending {
     io: TcpStream,
+    hello: rustls::server::Accepted,
+    frames: Frames,
+    server_name: Option<String>,
+    terms: Arc<Terms>,
 }
 
 impl Pending {
     /// The server name that the caller asks for.
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
-        todo!()
+        self.server_name.as_deref()
+    }
+
+    /// The socket, for its addresses and options. Reading or writing through it breaks the handshake.
+    #[must_use]
+    pub fn socket(&self) -> &TcpStream {
+        &self.io
     }
 
     /// Ends the handshake.
@@ -132,56 +135,59 @@ impl Pending {
     /// # Errors
     /// Why the caller was turned away. It was told so, and the connection lingered until it could read that.
     pub async fn finish(self) -> Result<Accepted, AcceptRefusal> {
-        todo!()
+        let Self { io, hello, frames, terms, .. } = self;
+        let demand = Arc::new(Demand::new(terms.clone()));
+        let config = terms.config(&demand).map_err(AcceptRefusal::Tls)?;
+        let tls = match hello.into_connection(config) {
+            Ok(tls) => tls,
+            Err((error, mut alert)) => {
+                let mut bytes = Vec::new();
+                // Writing into memory cannot fail.
+                let _ = alert.write_all(&mut bytes);
+                tell(io, &bytes).await;
+                return Err(refusal::of_tls(error, &demand));
+            }
+        };
+        let mut session = Session::new(io, Connection::Server(tls), frames);
+        if let Err(broken) = poll_fn(|cx| session.poll_handshake(cx, false)).await {
+            let refusal = match broken {
+                Broken::NotTls => AcceptRefusal::NotTls,
+                Broken::Io(error) => return Err(AcceptRefusal::Io(error)),
+                Broken::Tls(error) => refusal::of_tls(error, &demand),
+            };
+            linger(session.into_socket()).await;
+            return Err(refusal);
+        }
+        match demand.caller(session.tls()) {
+            Ok(caller) => Ok(Accepted::new(session, caller)),
+            Err(refusal) => {
+                linger(session.into_socket()).await;
+                Err(refusal)
+            }
+        }
     }
 
     /// Closes with a TCP reset: to a router, a sign to rest this endpoint and go elsewhere.
     pub fn abandon_with_reset(self) {
-        let _ = self.io;
-        todo!()
+        // If the option cannot be set the connection is gone already.
+        let _ = self.io.set_zero_linger();
     }
 
     /// Closes with alert 40, handshake_failure: to a router, a sign to forget this endpoint.
     pub async fn abandon_with_alert40(self) {
-        todo!()
+        tell(self.io, &ALERT_40).await;
     }
 }
 
-/// Proof that a caller has shown what the mode demands. Made by [`Pending::finish`] and nowhere else.
-pub struct Accepted {
-    io: TcpStream,
-}
-
-impl Accepted {
-    /// Who the caller is, by its certificate; none where none was asked for.
-    #[must_use]
-    pub fn peer_identity(&self) -> Option<&PeerIdentity> {
-        todo!()
-    }
-
-    /// The socket, for its addresses and options. Reading or writing through it breaks the stream.
-    #[must_use]
-    pub fn socket(&self) -> &TcpStream {
-        &self.io
+/// Sends last words and closes so that they arrive. Failing to is the caller's loss alone.
+async fn tell(mut io: TcpStream, words: &[u8]) {
+    if io.write_all(words).await.is_ok() {
+        linger(io).await;
     }
 }
 
-impl AsyncRead for Accepted {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        todo!()
-    }
-}
-
-impl AsyncWrite for Accepted {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
-        todo!()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        todo!()
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        todo!()
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }

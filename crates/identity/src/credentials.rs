@@ -2,7 +2,16 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use rustls::sign::CertifiedKey;
+use rustls::{
+    InconsistentKeys,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject, SectionKind},
+    },
+    sign::{CertifiedKey, SigningKey},
+};
+
+use crate::{leaf, provider::provider};
 
 pub mod watch;
 
@@ -23,7 +32,8 @@ pub enum CredentialsError {
         /// Which block, counted from 1.
         block: usize,
         /// What is wrong with it.
-        cause: rustls::pki_types::pem::Error,
+        #[source]
+        cause: pem::Error,
     },
     /// The certificate text holds no certificate.
     #[error("certificate: no certificate in it")]
@@ -33,7 +43,7 @@ pub enum CredentialsError {
     Certificate(#[source] x509_parser::error::X509Error),
     /// The key text is not readable PEM.
     #[error("private key: not valid PEM: {0}")]
-    KeyPem(#[source] rustls::pki_types::pem::Error),
+    KeyPem(#[source] pem::Error),
     /// The key text holds no private key.
     #[error("private key: no key in it")]
     NoKey,
@@ -43,16 +53,33 @@ pub enum CredentialsError {
     /// The key does not belong to the certificate.
     #[error("the private key does not belong to the certificate")]
     Mismatch,
+    /// Whether the key belongs to the certificate cannot be told.
+    #[error("certificate and private key: {0}")]
+    Unusable(#[source] rustls::Error),
 }
 
 impl Credentials {
     /// Credentials from PEM texts: the leaf first, then its issuers; the key under any label.
     ///
+    /// The leaf's names are not looked at: Diego serves a certificate with an empty name while an instance
+    /// drains, and it must load like any other.
+    ///
     /// # Errors
     /// Says which text is bad and how, or that the two do not belong together.
     pub fn from_pem(certificates: &str, key: &str) -> Result<Self, CredentialsError> {
-        let _ = (certificates, key);
-        todo!()
+        let chain = chain(certificates)?;
+        let leaf = chain.first().ok_or(CredentialsError::NoCertificate)?;
+        let (not_before, not_after) =
+            leaf::bounds(leaf::parse(leaf).map_err(CredentialsError::Certificate)?.validity());
+        let certified = CertifiedKey::new(chain, signing_key(key)?);
+        match certified.keys_match() {
+            Ok(()) => {}
+            Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                return Err(CredentialsError::Mismatch);
+            }
+            Err(cause) => return Err(CredentialsError::Unusable(cause)),
+        }
+        Ok(Self { certified: Arc::new(certified), not_before, not_after })
     }
 
     /// The chain and key as rustls signs with them.
@@ -72,4 +99,46 @@ impl Credentials {
     pub fn not_after(&self) -> SystemTime {
         self.not_after
     }
+}
+
+fn chain(text: &str) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    let mut chain = Vec::new();
+    for (index, section) in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()).enumerate() {
+        let (kind, der) = section.map_err(|cause| CredentialsError::CertificatePem { block: index + 1, cause })?;
+        if kind == SectionKind::Certificate {
+            chain.push(CertificateDer::from(der));
+        }
+    }
+    Ok(chain)
+}
+
+/// Go reads a key whatever its label says (an EC key labelled `RSA PRIVATE KEY` is common), so each form
+/// is tried. The error of the labelled form is the one to show.
+fn signing_key(text: &str) -> Result<Arc<dyn SigningKey>, CredentialsError> {
+    let mut labelled = None;
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
+        let (kind, der) = section.map_err(CredentialsError::KeyPem)?;
+        if matches!(kind, SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey) {
+            labelled = Some((kind, der));
+            break;
+        }
+    }
+    let (kind, der) = labelled.ok_or(CredentialsError::NoKey)?;
+    let provider = provider();
+    let load = |form: SectionKind| {
+        let key = match form {
+            SectionKind::RsaPrivateKey => PrivateKeyDer::Pkcs1(der.clone().into()),
+            SectionKind::EcPrivateKey => PrivateKeyDer::Sec1(der.clone().into()),
+            _ => PrivateKeyDer::Pkcs8(der.clone().into()),
+        };
+        provider.key_provider.load_private_key(key)
+    };
+    let refused = match load(kind) {
+        Ok(key) => return Ok(key),
+        Err(refused) => refused,
+    };
+    [SectionKind::RsaPrivateKey, SectionKind::PrivateKey, SectionKind::EcPrivateKey]
+        .into_iter()
+        .find_map(|form| load(form).ok())
+        .ok_or(CredentialsError::Key(refused))
 }

@@ -1,11 +1,28 @@
 //! Verified TLS towards an endpoint.
 
-use std::time::Duration;
+use std::{future::poll_fn, net::IpAddr, net::Ipv4Addr, sync::Arc, time::Duration};
 
-use rustls::SupportedCipherSuite;
+use rustls::{
+    CipherSuite, ClientConfig, ClientConnection, Connection, SupportedCipherSuite, client::Resumption,
+    pki_types::ServerName,
+};
 use tokio::net::TcpStream;
 
-use crate::{credentials::Credentials, name::ExpectedName, refusal::Refusal, stream::Secured, trust::Trust};
+use crate::{
+    credentials::Credentials,
+    frame::Frames,
+    name::ExpectedName,
+    provider::{self, VERSIONS},
+    refusal::Refusal,
+    session::{Broken, Session},
+    stream::Secured,
+    trust::Trust,
+};
+
+mod check;
+mod verified;
+
+use check::{Beliefs, Check};
 
 /// How to dial, apart from whom to believe.
 #[derive(Clone, Debug, Default)]
@@ -22,17 +39,19 @@ pub struct DialerSettings {
 pub enum DialerError {
     /// A suite that was asked for is not a TLS 1.2 suite.
     #[error("{0:?} is not a TLS 1.2 cipher suite")]
-    NotTls12(rustls::CipherSuite),
+    NotTls12(CipherSuite),
     /// rustls refuses the settings.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
 }
 
 /// Turns TCP connections into [`Secured`] ones. Holds one trust and one set of credentials for life: new
-/// ones make a new dialer.
+/// ones make a new dialer, and with it an empty memory of what was verified.
 #[derive(Debug)]
 pub struct Dialer {
-    trust: Trust,
+    beliefs: Arc<Beliefs>,
+    config: ClientConfig,
+    handshake_timeout: Option<Duration>,
 }
 
 impl Dialer {
@@ -41,22 +60,91 @@ impl Dialer {
     /// # Errors
     /// If the settings leave nothing to offer.
     pub fn new(trust: Trust, credentials: Option<Credentials>, settings: DialerSettings) -> Result<Self, DialerError> {
-        let _ = (credentials, settings);
-        Ok(Self { trust })
+        let provider = match &settings.tls12_suites {
+            None => provider::provider(),
+            Some(suites) => {
+                if let Some(other) = suites.iter().find(|suite| suite.tls13().is_some()) {
+                    return Err(DialerError::NotTls12(other.suite()));
+                }
+                provider::provider_with(suites)
+            }
+        };
+        let versions = match &settings.tls12_suites {
+            Some(suites) if suites.is_empty() => &VERSIONS[..1],
+            _ => VERSIONS,
+        };
+        let beliefs = Arc::new(Beliefs::new(trust, credentials));
+        // The name of nobody: each dial brings a check of its own.
+        let nobody = Arc::new(Check::new(beliefs.clone(), ExpectedName::new("")));
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            .dangerous()
+            .with_custom_certificate_verifier(nobody)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(Self { beliefs, config, handshake_timeout: settings.handshake_timeout })
     }
 
     /// Makes `io` a verified stream to the endpoint that proves to be `name`.
     ///
+    /// In TLS 1.3 our last flight stays in the buffer and leaves with the first write or read, in one
+    /// packet with the request.
+    ///
     /// # Errors
     /// The [`Refusal`]; nothing of a request was sent, and `io` is closed.
     pub async fn secure(&self, io: TcpStream, name: &ExpectedName) -> Result<Secured, Refusal> {
-        let _ = (io, name);
-        todo!()
+        match self.handshake_timeout {
+            None => self.handshake(io, name).await,
+            Some(limit) => {
+                tokio::time::timeout(limit, self.handshake(io, name)).await.unwrap_or(Err(Refusal::TimedOut))
+            }
+        }
     }
 
     /// What this dialer believes.
     #[must_use]
     pub fn trust(&self) -> &Trust {
-        &self.trust
+        self.beliefs.trust()
+    }
+
+    async fn handshake(&self, io: TcpStream, name: &ExpectedName) -> Result<Secured, Refusal> {
+        let check = Arc::new(Check::new(self.beliefs.clone(), name.clone()));
+        let tls = self.connection(&check, name).map_err(Refusal::Other)?;
+        let mut session = Session::new(io, Connection::Client(tls), Frames::default());
+        match poll_fn(|cx| session.poll_handshake(cx, true)).await {
+            Ok(()) => Ok(Secured::new(session, check.certificate_requested())),
+            Err(broken) => Err(refusal(broken, &check)),
+        }
+    }
+
+    /// The configuration shared by all dials, with a verifier of this one's own: two identities never share
+    /// a verifier, and so could not share a session even if resumption came on.
+    fn connection(&self, check: &Arc<Check>, name: &ExpectedName) -> Result<ClientConnection, rustls::Error> {
+        let mut config = self.config.clone();
+        config.dangerous().set_certificate_verifier(check.clone());
+        config.client_auth_cert_resolver = check.clone();
+        // An address and a name that SNI cannot carry go without; the check knows the name anyway.
+        config.enable_sni = matches!(name.server_name(), Some(ServerName::DnsName(_)));
+        let server_name = match name.server_name() {
+            Some(server_name) => server_name.clone(),
+            None => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into()),
+        };
+        ClientConnection::new(Arc::new(config), server_name)
+    }
+}
+
+fn refusal(broken: Broken, check: &Check) -> Refusal {
+    use rustls::{Error, PeerIncompatible};
+    match broken {
+        Broken::NotTls => Refusal::NotTls,
+        Broken::Io(error) => Refusal::from_io(error),
+        Broken::Tls(error) => match error {
+            Error::AlertReceived(alert) => Refusal::from_alert(alert),
+            Error::PeerIncompatible(
+                PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+            ) => Refusal::ProtocolVersion,
+            error => check.verdict().unwrap_or(Refusal::Other(error)),
+        },
     }
 }

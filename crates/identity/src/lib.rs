@@ -21,7 +21,12 @@ pub mod refusal;
 pub mod stream;
 pub mod trust;
 
-pub use accept::{Accepted, Acceptor, Pending};
+mod frame;
+mod leaf;
+mod provider;
+mod session;
+
+pub use accept::{AcceptRefusal, Accepted, Acceptor, Pending};
 pub use credentials::Credentials;
 pub use dial::{Dialer, DialerSettings};
 pub use name::ExpectedName;

@@ -1,6 +1,6 @@
 //! Verdicts on a certificate in the words of Go's crypto/x509.
 
-use std::{fmt, time::SystemTime};
+use std::{borrow::Cow, fmt, time::SystemTime};
 
 use rustls::CertificateError;
 use x509_parser::time::ASN1Time;
@@ -29,7 +29,7 @@ pub enum Untrusted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
     /// What Go calls the failed signature, as `x509: ECDSA verification failure`.
-    pub cause: &'static str,
+    pub cause: Cow<'static, str>,
     /// The name of the root that was tried.
     pub candidate: String,
 }

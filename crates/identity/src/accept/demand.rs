@@ -1,0 +1,215 @@
+//! What is shown to callers and demanded of them.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::{
+    CertificateError, Connection, DigitallySignedStruct, DistinguishedName, Error, HandshakeKind, ServerConfig,
+    SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::aws_lc_rs::Ticketer,
+    pki_types::{CertificateDer, UnixTime},
+    server::{
+        ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    sign::CertifiedKey,
+};
+
+use super::{AcceptRefusal, AcceptorError, Mode};
+use crate::{
+    credentials::Credentials,
+    leaf,
+    peer_identity::PeerIdentity,
+    provider::{self, VERSIONS},
+};
+
+/// One state of an acceptor: swapped whole, never changed.
+pub(super) struct Terms {
+    shown: Arc<Shown>,
+    /// Keys that live as long as the terms: a ticket of before a rotation opens nothing after it.
+    ticketer: Arc<dyn ProducesTickets>,
+    open: Option<Arc<ServerConfig>>,
+    strict: Option<Strict>,
+}
+
+struct Strict {
+    chain: Arc<dyn ClientCertVerifier>,
+    allowed: Vec<String>,
+}
+
+impl Terms {
+    pub(super) fn new(credentials: &Credentials, mode: Mode) -> Result<Self, AcceptorError> {
+        let shown = Arc::new(Shown(credentials.certified().clone()));
+        let ticketer = Ticketer::new()?;
+        let mut terms = Self { shown, ticketer, open: None, strict: None };
+        match mode {
+            Mode::Tls => terms.open = Some(Arc::new(terms.build(None)?)),
+            Mode::Strict { trust, .. } if trust.is_empty() => return Err(AcceptorError::NoAuthority),
+            Mode::Strict { trust, allowed } => {
+                let roots = trust.roots().clone();
+                let chain = WebPkiClientVerifier::builder_with_provider(roots, provider::provider()).build()?;
+                terms.strict = Some(Strict { chain, allowed });
+            }
+        }
+        Ok(terms)
+    }
+
+    /// The configuration for one connection. In strict it is built for each, because the verifier carries
+    /// that connection's verdict; beside a handshake this costs nothing.
+    pub(super) fn config(&self, demand: &Arc<Demand>) -> Result<Arc<ServerConfig>, Error> {
+        match &self.open {
+            Some(config) => Ok(config.clone()),
+            None => self.build(Some(demand.clone())).map(Arc::new),
+        }
+    }
+
+    fn build(&self, demand: Option<Arc<Demand>>) -> Result<ServerConfig, Error> {
+        let versions = ServerConfig::builder_with_provider(provider::provider()).with_protocol_versions(VERSIONS)?;
+        let client = match demand {
+            Some(demand) => versions.with_client_cert_verifier(demand),
+            None => versions.with_no_client_auth(),
+        };
+        let mut config = client.with_cert_resolver(self.shown.clone());
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = self.ticketer.clone();
+        config.send_tls13_tickets = 1;
+        Ok(config)
+    }
+}
+
+/// The one certificate that is shown, whatever name is asked for.
+#[derive(Debug)]
+struct Shown(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+/// One connection's verifier: the terms, and what was found.
+pub(super) struct Demand {
+    terms: Arc<Terms>,
+    verdict: Mutex<Option<AcceptRefusal>>,
+}
+
+impl Demand {
+    pub(super) fn new(terms: Arc<Terms>) -> Self {
+        Self { terms, verdict: Mutex::new(None) }
+    }
+
+    /// Why the caller's certificate was refused, if it was.
+    pub(super) fn verdict(&self) -> Option<AcceptRefusal> {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Who the caller of a finished handshake is. A resumed session brings its certificate from the
+    /// ticket, past the verifier, so it is judged here.
+    pub(super) fn caller(&self, tls: &Connection) -> Result<Option<PeerIdentity>, AcceptRefusal> {
+        let Some(strict) = &self.terms.strict else {
+            return Ok(None);
+        };
+        let (leaf, intermediates) =
+            tls.peer_certificates().and_then(<[_]>::split_first).ok_or(AcceptRefusal::NoCertificate)?;
+        if tls.handshake_kind() == Some(HandshakeKind::Resumed) {
+            strict.judge(leaf, intermediates, UnixTime::now())?;
+        }
+        PeerIdentity::from_der(leaf).map(Some).map_err(|_| AcceptRefusal::Certificate(CertificateError::BadEncoding))
+    }
+}
+
+impl Strict {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), AcceptRefusal> {
+        let unreadable = || AcceptRefusal::Certificate(CertificateError::BadEncoding);
+        let parsed = leaf::parse(leaf).map_err(|_| unreadable())?;
+        let (not_before, not_after) = leaf::bounds(parsed.validity());
+        let clock = leaf::clock(now);
+        if clock < not_before || not_after < clock {
+            return Err(AcceptRefusal::Expired { not_before, not_after });
+        }
+        match self.chain.verify_client_cert(leaf, intermediates, now) {
+            Ok(_) => {}
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+                return Err(AcceptRefusal::UnknownAuthority);
+            }
+            Err(Error::InvalidCertificate(cause)) => return Err(AcceptRefusal::Certificate(cause)),
+            Err(error) => return Err(AcceptRefusal::Tls(error)),
+        }
+        let identity = PeerIdentity::from_der(leaf).map_err(|_| unreadable())?;
+        if !self.allowed.is_empty() && !self.allowed.iter().any(|name| identity.carries(name)) {
+            return Err(AcceptRefusal::WrongName { presented: identity.presented() });
+        }
+        Ok(())
+    }
+}
+
+impl ClientCertVerifier for Demand {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.terms.strict.as_ref().map_or(&[], |strict| strict.chain.root_hint_subjects())
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let judged = match &self.terms.strict {
+            Some(strict) => strict.judge(end_entity, intermediates, now),
+            None => Err(AcceptRefusal::UnknownAuthority),
+        };
+        let Err(refusal) = judged else {
+            return Ok(ClientCertVerified::assertion());
+        };
+        // Gorouter takes alerts 42 and 48 for a verdict on its certificate and no other: 45 (expired),
+        // 43 or 46 would leave the endpoint in place and the operator with a bare 502.
+        let told = match refusal {
+            AcceptRefusal::UnknownAuthority => CertificateError::UnknownIssuer,
+            _ => CertificateError::NotValidForName,
+        };
+        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+        Err(Error::InvalidCertificate(told))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &provider::algorithms())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &provider::algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider::algorithms().supported_schemes()
+    }
+}
+
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").field("strict", &self.strict.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Demand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Demand").field("terms", &self.terms).finish_non_exhaustive()
+    }
+}

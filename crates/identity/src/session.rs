@@ -1,0 +1,434 @@
+//! One TLS session over a socket: the engine under both [`Secured`](crate::Secured) and
+//! [`Accepted`](crate::Accepted).
+//!
+//! rustls takes about one record per read; a 1 MiB body then costs 70 system calls. Here one recv fills a
+//! buffer that the thread's sessions share, and every record in it is decrypted at once, so that an idle
+//! session holds no buffer and a large body costs few calls. A short recv is never followed by another
+//! one: tokio takes it as the end of readiness.
+//!
+//! Every fatal alert is noted, also the one that hides behind a failed write: a peer that refuses our
+//! certificate in TLS 1.3 says so after its handshake is over for us, and closes (engineering.md B4).
+
+use std::{
+    cell::RefCell,
+    io::{self, BufRead, Read, Write},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BytesMut};
+use rustls::{AlertDescription, Connection};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use crate::frame::Frames;
+
+/// Wire bytes of one recv at most: eight records.
+pub(crate) const SCRATCH: usize = 128 * 1024;
+
+/// Wire bytes of one recv at least: a whole record, or a limit below it would split every one.
+const SMALLEST_READ: usize = 17 * 1024;
+
+/// What is read at most in search of an alert once writing has failed.
+const LAST_WORDS: usize = 1024 * 1024;
+
+thread_local! {
+    static WIRE: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+pub(crate) struct Session {
+    io: TcpStream,
+    tls: Box<Connection>,
+    frames: Frames,
+    /// Text that was decrypted and not asked for yet.
+    held: BytesMut,
+    read_limit: usize,
+    app_bytes_in: u64,
+    alert: Option<AlertDescription>,
+    close_notified: bool,
+    at_eof: bool,
+    close_notify_sent: bool,
+    dead: Option<Dead>,
+}
+
+/// Why nothing more can be read. Kept, because the kernel tells of a reset once and then claims an EOF.
+enum Dead {
+    Tls(rustls::Error),
+    Io(io::ErrorKind),
+}
+
+/// How a handshake ended badly.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    NotTls,
+    Tls(rustls::Error),
+    Io(io::Error),
+}
+
+impl Session {
+    pub(crate) fn new(io: TcpStream, tls: Connection, frames: Frames) -> Self {
+        Self {
+            io,
+            tls: Box::new(tls),
+            frames,
+            held: BytesMut::new(),
+            read_limit: SCRATCH,
+            app_bytes_in: 0,
+            alert: None,
+            close_notified: false,
+            at_eof: false,
+            close_notify_sent: false,
+            dead: None,
+        }
+    }
+
+    pub(crate) fn tls(&self) -> &Connection {
+        &self.tls
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.io
+    }
+
+    pub(crate) fn into_socket(self) -> TcpStream {
+        self.io
+    }
+
+    pub(crate) fn alert(&self) -> Option<AlertDescription> {
+        self.alert
+    }
+
+    pub(crate) fn app_bytes_in(&self) -> u64 {
+        self.app_bytes_in
+    }
+
+    pub(crate) fn close_notified(&self) -> bool {
+        self.close_notified
+    }
+
+    pub(crate) fn set_read_limit(&mut self, bytes: usize) {
+        self.read_limit = bytes;
+    }
+
+    /// Whether text waits that nobody has asked for.
+    pub(crate) fn holds_text(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Why nothing more will come, if so.
+    pub(crate) fn ended(&self) -> Option<io::Result<()>> {
+        if let Some(dead) = &self.dead {
+            return Some(Err(dead.error()));
+        }
+        if self.close_notified || (self.at_eof && self.frames.at_boundary()) {
+            return Some(Ok(()));
+        }
+        self.at_eof.then(|| Err(io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// Runs the handshake. What we send last stays in the buffer in TLS 1.3 if `hold_last_flight`, to ride
+    /// with the first request in one packet; any read or write sends it.
+    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>, hold_last_flight: bool) -> Poll<Result<(), Broken>> {
+        loop {
+            let held_back = hold_last_flight && !self.tls.is_handshaking();
+            if self.tls.wants_write()
+                && !held_back
+                && let Err(error) = ready!(self.poll_send(cx))
+            {
+                return Poll::Ready(Err(self.broken(error)));
+            }
+            if !self.tls.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(end) = self.ended() {
+                let error = end.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+                return Poll::Ready(Err(self.broken(error)));
+            }
+            let mut early = std::mem::take(&mut self.held);
+            let received = self.poll_recv(cx, SCRATCH, &mut early);
+            self.held = early;
+            if let Err(error) = ready!(received) {
+                return Poll::Ready(Err(self.broken(error)));
+            }
+        }
+    }
+
+    /// The best account of a failure: what TLS found or was told comes before what the socket says.
+    fn broken(&mut self, error: io::Error) -> Broken {
+        if !self.frames.began_with_tls() {
+            return Broken::NotTls;
+        }
+        match &self.dead {
+            Some(Dead::Tls(cause)) => Broken::Tls(cause.clone()),
+            _ => Broken::Io(error),
+        }
+    }
+
+    pub(crate) fn poll_read_buf(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+        if !self.held.is_empty() {
+            let count = self.held.len();
+            into.extend_from_slice(&self.held);
+            self.held = BytesMut::new();
+            return Poll::Ready(Ok(count));
+        }
+        self.send_what_goes();
+        loop {
+            if let Some(end) = self.ended() {
+                return Poll::Ready(end.map(|()| 0));
+            }
+            let before = into.len();
+            let received = self.poll_recv(cx, self.read_limit, into);
+            let count = into.len() - before;
+            if count > 0 {
+                return Poll::Ready(Ok(count)); // what failed after it is told by the next call
+            }
+            ready!(received)?;
+        }
+    }
+
+    /// For the traits: through a buffer of the session, and no more of it than the caller has room for.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() && out.remaining() > 0 {
+            let limit = std::mem::replace(&mut self.read_limit, out.remaining());
+            let mut text = BytesMut::new();
+            let read = self.poll_read_buf(cx, &mut text);
+            self.read_limit = limit;
+            ready!(read)?;
+            self.held = text;
+        }
+        let count = self.held.len().min(out.remaining());
+        out.put_slice(&self.held[..count]);
+        self.held.advance(count);
+        if self.held.is_empty() {
+            self.held = BytesMut::new(); // a quiet tunnel keeps no buffer
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            let taken = self.tls.writer().write(bytes)?;
+            match self.poll_send(cx) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                _ if taken > 0 => return Poll::Ready(Ok(taken)),
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_send(cx)
+    }
+
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.close_notify_sent {
+            self.tls.send_close_notify();
+            self.close_notify_sent = true;
+        }
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    /// Takes in what has arrived, without waiting; whether anything came.
+    pub(crate) fn take_in_now(&mut self) -> bool {
+        self.send_what_goes();
+        let mut held = std::mem::take(&mut self.held);
+        let arrived = WIRE.with_borrow_mut(|wire| match self.io.try_read(wire) {
+            Ok(0) => {
+                self.at_eof = true;
+                true
+            }
+            Ok(count) => {
+                // A failure is noted in the session, which is where the caller looks for it.
+                let _ = self.decrypt(&wire[..count], &mut held);
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => {
+                self.dead = Some(Dead::Io(error.kind()));
+                true
+            }
+        });
+        self.held = held;
+        arrived
+    }
+
+    /// One recv into the session's own buffer.
+    pub(crate) fn poll_take_in(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.send_what_goes();
+        let mut held = std::mem::take(&mut self.held);
+        let received = self.poll_recv(cx, SMALLEST_READ, &mut held);
+        self.held = held;
+        received
+    }
+
+    /// One recv, and everything in it decrypted into `text`.
+    fn poll_recv(&mut self, cx: &mut Context<'_>, limit: usize, text: &mut BytesMut) -> Poll<io::Result<()>> {
+        WIRE.with_borrow_mut(|wire| {
+            let mut room = ReadBuf::new(&mut wire[..limit.clamp(SMALLEST_READ, SCRATCH)]);
+            if let Err(error) = ready!(Pin::new(&mut self.io).poll_read(cx, &mut room)) {
+                self.dead = Some(Dead::Io(error.kind()));
+                return Poll::Ready(Err(error));
+            }
+            let wire = room.filled();
+            if wire.is_empty() {
+                self.at_eof = true;
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(self.decrypt(wire, text))
+        })
+    }
+
+    /// Hands `wire` to rustls record by record, which is all that its buffer takes, and moves the text out
+    /// in between.
+    fn decrypt(&mut self, wire: &[u8], text: &mut BytesMut) -> io::Result<()> {
+        let mut wire = wire;
+        while !wire.is_empty() && !self.close_notified {
+            let (part, whole) = self.frames.next(wire);
+            let (mut record, rest) = wire.split_at(part);
+            wire = rest;
+            while !record.is_empty() {
+                match self.tls.read_tls(&mut record as &mut dyn Read) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) => {
+                        self.dead = Some(Dead::Io(error.kind()));
+                        return Err(error);
+                    }
+                }
+            }
+            if !whole {
+                continue;
+            }
+            match self.tls.process_new_packets() {
+                Ok(state) => self.close_notified = state.peer_has_closed(),
+                Err(error) => return Err(self.fail(error)),
+            }
+            let before = text.len();
+            let mut reader = self.tls.reader();
+            while let Ok(chunk) = reader.fill_buf()
+                && !chunk.is_empty()
+            {
+                let count = chunk.len();
+                text.extend_from_slice(chunk);
+                reader.consume(count);
+            }
+            self.app_bytes_in += (text.len() - before) as u64;
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: rustls::Error) -> io::Error {
+        if let rustls::Error::AlertReceived(alert) = error {
+            self.alert = Some(alert);
+        }
+        self.send_what_goes(); // our own alert: the peer should know why
+        let dead = Dead::Tls(error);
+        let told = dead.error();
+        self.dead = Some(dead);
+        told
+    }
+
+    /// Sends all that rustls has for the wire.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut Waiting { io: &mut self.io, cx }) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => {
+                    self.hear_last_words(cx);
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends what the socket takes now. It registers no waker, so that a reading task never takes the
+    /// place of a writing one; an error shows at the next read.
+    fn send_what_goes(&mut self) {
+        while self.tls.wants_write() {
+            if !self.tls.write_tls(&mut Now { io: &self.io }).is_ok_and(|count| count > 0) {
+                return;
+            }
+        }
+    }
+
+    /// Reads on after a failed write until nothing is left: the reason for the failure is often there.
+    fn hear_last_words(&mut self, cx: &mut Context<'_>) {
+        let mut held = std::mem::take(&mut self.held);
+        let most = held.len() + LAST_WORDS;
+        while self.ended().is_none() && held.len() < most {
+            match self.poll_recv(cx, SCRATCH, &mut held) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+        }
+        self.held = held;
+    }
+}
+
+impl Dead {
+    fn error(&self) -> io::Error {
+        match self {
+            Self::Tls(cause) => io::Error::new(io::ErrorKind::InvalidData, cause.clone()),
+            Self::Io(kind) => (*kind).into(),
+        }
+    }
+}
+
+/// A socket as rustls writes to it, with a waker for when it is full.
+struct Waiting<'a, 'b> {
+    io: &'a mut TcpStream,
+    cx: &'a mut Context<'b>,
+}
+
+impl Write for Waiting<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        blocked(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            [one] => self.write(one),
+            _ => blocked(Pin::new(&mut *self.io).poll_write_vectored(self.cx, slices)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn blocked(poll: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+/// A socket as rustls writes to it, without waiting.
+struct Now<'a> {
+    io: &'a TcpStream,
+}
+
+impl Write for Now<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.io.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.io.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
