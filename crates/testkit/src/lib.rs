@@ -10,6 +10,7 @@
 pub mod app;
 pub mod bus;
 pub mod client;
+mod house;
 mod io;
 pub mod nats;
 pub mod nats_wire;
@@ -23,11 +24,13 @@ pub mod stage;
 pub mod tls;
 mod wire;
 
+pub use app::App;
+pub use bus::{Bus, for_each_bus, for_each_bus_with_login};
 pub use client::Client;
-
+pub use nats::Nats;
 pub use nats_wire::nats_publish;
 pub use poll::{eventually, until};
 pub use port::{ReservedPort, free_port};
-
+pub use real_nats::RealNats;
 pub use registration::Registration;
 pub use tempfile::TempDir as Tempdir;

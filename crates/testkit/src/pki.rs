@@ -12,3 +12,6 @@ mod leaf;
 pub use authority::Authority;
 pub use key::{KeyKind, RSA_KEYS};
 pub use leaf::{InstanceId, Leaf, LeafBuilder, LeafFiles, Purpose, guid};
+
+#[cfg(test)]
+mod tests;

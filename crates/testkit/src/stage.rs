@@ -110,6 +110,8 @@ impl Hands {
                 () = hands.stop.cancelled() => {}
                 () = task => {}
             }
+            // Named here so that the block owns the whole value, sender included, until the task is dropped.
+            drop(hands);
         });
     }
 }

@@ -3,6 +3,8 @@
 //! Lenient on purpose: it is the canary at the other end, not a judge of what it sees.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -65,27 +67,22 @@ pub(crate) struct Wire<S> {
     pub(crate) io: S,
     buffer: BytesMut,
     taken: Vec<u8>,
-    arrived: u64,
+    arrived: Arc<AtomicU64>,
 }
 
 impl<S> Wire<S> {
     pub(crate) fn new(io: S) -> Self {
-        Self { io, buffer: BytesMut::new(), taken: Vec::new(), arrived: 0 }
+        Self::metered(io, Arc::default())
     }
 
-    /// All bytes that came in so far.
-    pub(crate) fn arrived(&self) -> u64 {
-        self.arrived
+    /// Adds every byte that comes in to `arrived`.
+    pub(crate) fn metered(io: S, arrived: Arc<AtomicU64>) -> Self {
+        Self { io, buffer: BytesMut::new(), taken: Vec::new(), arrived }
     }
 
     /// What was taken off since the last call, up to [`REMEMBERED`] bytes.
     pub(crate) fn remembered(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.taken)
-    }
-
-    /// What came in and nobody took yet.
-    pub(crate) fn waiting(&self) -> &[u8] {
-        &self.buffer
     }
 
     fn take(&mut self, count: usize) -> Bytes {
@@ -101,7 +98,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
         self.buffer.reserve(64 * 1024);
         let count = self.io.read_buf(&mut self.buffer).await?;
-        self.arrived += count as u64;
+        self.arrived.fetch_add(count as u64, Relaxed);
         Ok(count)
     }
 

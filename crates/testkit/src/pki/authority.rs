@@ -20,7 +20,8 @@ struct Inner {
     subject: Vec<u8>,
     der: Vec<u8>,
     pem: String,
-    above: String,
+    /// The intermediates between this one and its root, PEM; `None` for a root.
+    above: Option<String>,
 }
 
 impl fmt::Debug for Authority {
@@ -96,8 +97,8 @@ impl Authority {
         let key = Key::of(kind);
         let subject = name(&[vec![(super::leaf::COMMON_NAME, common_name.to_owned())]]);
         let (signer, issuer, above) = match parent {
-            Some(parent) => (&parent.0.key, &parent.0.subject, parent.0.chain_below_root()),
-            None => (&key, &subject, String::new()),
+            Some(parent) => (&parent.0.key, &parent.0.subject, Some(parent.0.chain_below_root())),
+            None => (&key, &subject, None),
         };
         let now = SystemTime::now();
         let extensions = der::sequence(&[
@@ -131,14 +132,14 @@ impl Authority {
         &self.0.subject
     }
 
-    /// What follows a leaf in its chain file: the signer, and the intermediates above it.
+    /// What follows a leaf in its chain file: the signer, and the intermediates above it, no root above those.
     pub(super) fn chain_pem(&self) -> String {
-        self.0.pem.clone() + &self.0.above
+        self.0.pem.clone() + self.0.above.as_deref().unwrap_or_default()
     }
 }
 
 impl Inner {
     fn chain_below_root(&self) -> String {
-        if self.above.is_empty() { String::new() } else { self.pem.clone() + &self.above }
+        self.above.as_ref().map(|above| self.pem.clone() + above).unwrap_or_default()
     }
 }
