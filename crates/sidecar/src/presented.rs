@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use trueroute_identity::{
     Acceptor, Credentials, PeerIdentity,
     accept::{AcceptorError, Mode as Demand},
-    credentials::watch::{Files, ReloadError, Reloaded, Source, watch},
+    credentials::watch::{Files, ReloadError, Reloaded, Source},
 };
 
 use crate::{
@@ -88,17 +88,20 @@ impl Presented {
 
     /// Reads the files every `interval` for ever, from the beginning if there is no `source` yet.
     pub(crate) async fn keep_fresh(&self, source: Option<Source>, interval: Duration) {
-        let source = match source {
+        let mut source = match source {
             Some(source) => source,
             None => self.wait_for_files(interval).await,
         };
-        watch(source, interval, |change| match change {
-            Ok(reloaded) => self.take_over(reloaded),
-            Err(error) => {
-                tracing::error!(problem = chain(&error), "Kept the certificate in force: the new files are unusable")
+        loop {
+            tokio::time::sleep(interval).await;
+            // Here and not on a thread of its own: the files are small and local, and 250 sidecars on one machine
+            // would each keep a second thread alive for them.
+            match source.check() {
+                None => {}
+                Some(Ok(reloaded)) => self.take_over(reloaded),
+                Some(Err(error)) => kept(&chain(&error)),
             }
-        })
-        .await;
+        }
     }
 
     async fn wait_for_files(&self, interval: Duration) -> Source {
@@ -121,8 +124,7 @@ impl Presented {
     fn take_over(&self, reloaded: Reloaded) {
         let credentials = reloaded.credentials.clone();
         if let Err(error) = self.swap(reloaded) {
-            tracing::error!(problem = chain(&error), "Kept the certificate in force: the new files are unusable");
-            return;
+            return kept(&chain(&error));
         }
         let standing = standing_of(&credentials);
         match standing {
@@ -156,6 +158,10 @@ impl Presented {
             }
         }
     }
+}
+
+fn kept(problem: &str) {
+    tracing::error!(problem, "Kept the certificate in force: the new files are unusable");
 }
 
 fn valid_for(credentials: &Credentials) -> u64 {

@@ -10,21 +10,23 @@
 
 use std::{
     cell::RefCell,
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use bytes::{BufMut, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-/// The most that one read moves: one full TLS record.
-const CHUNK: usize = 16 * 1024;
+/// About the most that one read moves: a full TLS record. More would be fewer system calls, and as much more memory
+/// behind every peer that reads slowly.
+pub(crate) const CHUNK: usize = 16 * 1024;
 
 /// When the app resets right after it spoke, it may have answered early (413 and gone, say). The answer gets so long to
 /// reach the router before the reset does, because a reset discards what the kernel still has to send.
@@ -34,16 +36,24 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into_boxed_slice());
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(2 * CHUNK));
 }
 
-/// A stream that can be reset: closed so that the peer sees an abort.
-pub(crate) trait Reset {
+/// One side of a relay.
+pub(crate) trait Stream: AsyncWrite + Unpin {
+    /// Reads about one [`CHUNK`] to the end of `into` and tells how many bytes; 0 is the end of the stream.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>>;
+
     /// Makes the coming drop a reset. Failing to do so leaves an ordinary close.
     fn reset_on_drop(&self);
 }
 
-impl Reset for tokio::net::TcpStream {
+impl Stream for tokio::net::TcpStream {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+        into.reserve(CHUNK);
+        pin!(self.read_buf(&mut into.limit(CHUNK))).poll(cx)
+    }
+
     fn reset_on_drop(&self) {
         let _ = self.set_zero_linger();
     }
@@ -78,8 +88,8 @@ pub(crate) enum End {
 /// `draining` tells that connections between two requests are to be closed.
 pub(crate) async fn relay<R, A>(router: R, app: A, silence: Silence, draining: &CancellationToken) -> End
 where
-    R: AsyncRead + AsyncWrite + Reset + Unpin,
-    A: AsyncRead + AsyncWrite + Reset + Unpin,
+    R: Stream,
+    A: Stream,
 {
     let mut pump = Pump::new(router, app);
     let end = loop {
@@ -130,8 +140,8 @@ struct Pump<R, A> {
 
 impl<R, A> Pump<R, A>
 where
-    R: AsyncRead + AsyncWrite + Reset + Unpin,
-    A: AsyncRead + AsyncWrite + Reset + Unpin,
+    R: Stream,
+    A: Stream,
 {
     fn new(router: R, app: A) -> Self {
         Self { router, app, upward: Way::default(), downward: Way::default(), last: (Spoke::Nobody, Instant::now()) }
@@ -210,16 +220,21 @@ where
     fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // An error here only says again that the app is gone.
         let _ = self.downward.poll_leftovers(cx, &mut self.app, &mut self.router);
-        SCRATCH.with_borrow_mut(|scratch| {
-            loop {
-                let mut chunk = ReadBuf::new(scratch);
-                match ready!(Pin::new(&mut self.router).poll_read(cx, &mut chunk)) {
-                    Ok(()) if !chunk.filled().is_empty() => {}
-                    Ok(()) | Err(_) => return Poll::Ready(()),
-                }
+        loop {
+            let thrown_away = with_scratch(|scratch| self.router.poll_chunk(cx, scratch));
+            if !ready!(thrown_away).is_ok_and(|count| count > 0) {
+                return Poll::Ready(());
             }
-        })
+        }
     }
+}
+
+/// Lends the thread's scratch space, empty.
+fn with_scratch<T>(work: impl FnOnce(&mut BytesMut) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        work(scratch)
+    })
 }
 
 /// The side of one direction that broke.
@@ -263,8 +278,8 @@ impl Way {
     /// Ready once the source has ended and the sink knows it.
     fn poll<S, K>(&mut self, cx: &mut Context<'_>, source: &mut S, sink: &mut K) -> Poll<Result<(), Broken>>
     where
-        S: AsyncRead + Unpin,
-        K: AsyncWrite + Unpin,
+        S: Stream,
+        K: Stream,
     {
         loop {
             ready!(self.poll_deliver(cx, sink)).map_err(|_| Broken::Sink)?;
@@ -283,8 +298,8 @@ impl Way {
     /// as an orderly end.
     fn poll_leftovers<S, K>(&mut self, cx: &mut Context<'_>, source: &mut S, sink: &mut K) -> Poll<Result<(), Broken>>
     where
-        S: AsyncRead + Unpin,
-        K: AsyncWrite + Unpin,
+        S: Stream,
+        K: Stream,
     {
         loop {
             ready!(self.poll_deliver(cx, sink)).map_err(|_| Broken::Sink)?;
@@ -296,7 +311,7 @@ impl Way {
     }
 
     /// Gets rid of everything held. While this is pending nothing is read: that is the back-pressure.
-    fn poll_deliver<K: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, sink: &mut K) -> Poll<io::Result<()>> {
+    fn poll_deliver<K: Stream>(&mut self, cx: &mut Context<'_>, sink: &mut K) -> Poll<io::Result<()>> {
         while self.taken < self.held.len() {
             match ready!(Pin::new(&mut *sink).poll_write(cx, &self.held[self.taken..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -316,34 +331,23 @@ impl Way {
     /// Reads one chunk and hands it to the sink, keeping what the sink does not take.
     fn poll_forward<S, K>(&mut self, cx: &mut Context<'_>, source: &mut S, sink: &mut K) -> Poll<Result<(), Broken>>
     where
-        S: AsyncRead + Unpin,
-        K: AsyncWrite + Unpin,
+        S: Stream,
+        K: Stream,
     {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut chunk = ReadBuf::new(scratch);
-            match ready!(Pin::new(source).poll_read(cx, &mut chunk)) {
-                Ok(()) => {}
-                // A FIN without close_notify. Many clients close like this, and whether a message was cut is for the
-                // app to see: what it frames, it can count.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-                Err(_) => return Poll::Ready(Err(Broken::Source)),
-            }
-            let filled = chunk.filled();
-            if filled.is_empty() {
+        with_scratch(|chunk| {
+            if ready!(source.poll_chunk(cx, chunk)).map_err(|_| Broken::Source)? == 0 {
                 self.stage = Stage::Ending;
                 return Poll::Ready(Ok(()));
             }
             self.moved = true;
             self.unflushed = true;
-            let taken = match Pin::new(sink).poll_write(cx, filled) {
-                Poll::Ready(Ok(n)) => n,
+            let taken = match Pin::new(sink).poll_write(cx, chunk) {
+                Poll::Ready(Ok(count)) => count,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Sink)),
                 Poll::Pending => 0,
             };
-            if taken < filled.len() {
-                self.held = filled[taken..].to_vec();
-                self.taken = 0;
-            }
+            self.held = chunk[taken..].to_vec();
+            self.taken = 0;
             Poll::Ready(Ok(()))
         })
     }

@@ -5,8 +5,15 @@
 //! complete `ClientHello`; a peer that is refused costs the app nothing but an accepted and closed connection; after the
 //! deadline nothing of an unfinished handshake is left.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
 
+use bytes::BytesMut;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::{Accepted, Acceptor, Pending, accept::AcceptRefusal};
@@ -16,7 +23,7 @@ use crate::{
     dial::{DialError, dial},
     log::chain,
     presented::Presented,
-    relay::{End, Reset, Silence, relay},
+    relay::{CHUNK, End, Silence, Stream, relay},
     seldom::Seldom,
     settings::{Drain, Listener, OnRefused},
     stats::{Event, Stats},
@@ -32,7 +39,11 @@ pub(crate) struct Door {
     pub(crate) seldom: Seldom,
 }
 
-impl Reset for Accepted {
+impl Stream for Accepted {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.poll_read_buf(cx, into)
+    }
+
     fn reset_on_drop(&self) {
         self.socket().reset_on_drop();
     }
@@ -102,7 +113,8 @@ impl Door {
             }
         };
         match pending.finish().await {
-            Ok(router) => {
+            Ok(mut router) => {
+                router.set_read_limit(CHUNK);
                 self.stats.count(Event::HandshakeDone);
                 Some((router, app))
             }
@@ -140,6 +152,7 @@ impl Door {
             AcceptRefusal::UnknownAuthority => Event::UnknownAuthority,
             AcceptRefusal::Expired { .. } => Event::OutsideValidity,
             AcceptRefusal::WrongName { .. } => Event::NameNotAllowed,
+            AcceptRefusal::Silent => Event::HelloAbandoned,
             AcceptRefusal::Io(_) => otherwise,
             AcceptRefusal::Certificate(_) | AcceptRefusal::Alert(_) | AcceptRefusal::Tls(_) => Event::HandshakeFailed,
         };

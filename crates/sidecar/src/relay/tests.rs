@@ -29,15 +29,20 @@ async fn tcp_pair() -> (TcpStream, TcpStream) {
 /// In memory, for virtual time; knows whether it was reset.
 struct Memory(DuplexStream, Arc<AtomicBool>);
 
-impl Reset for Memory {
-    fn reset_on_drop(&self) {
-        self.1.store(true, Relaxed);
+impl Memory {
+    fn new(pipe: DuplexStream) -> Self {
+        Self(pipe, Arc::default())
     }
 }
 
-impl AsyncRead for Memory {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, into)
+impl Stream for Memory {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+        into.reserve(CHUNK);
+        pin!(self.0.read_buf(&mut into.limit(CHUNK))).poll(cx)
+    }
+
+    fn reset_on_drop(&self) {
+        self.1.store(true, Relaxed);
     }
 }
 
@@ -69,7 +74,7 @@ fn in_memory(silence: Silence, room: usize) -> InMemory {
     let draining = CancellationToken::new();
     let router_was_reset = Arc::new(AtomicBool::new(false));
     let router_side = Memory(router_side, Arc::clone(&router_was_reset));
-    let app_side = Memory(app_side, Arc::default());
+    let app_side = Memory::new(app_side);
     let token = draining.clone();
     let end = tokio::spawn(async move {
         let start = Instant::now();
@@ -207,8 +212,8 @@ async fn a_reader_that_stops_stops_the_writer_within_one_chunk() {
 
 #[tokio::test]
 async fn a_way_that_has_delivered_holds_no_memory() {
-    let (mut near, mut source) = duplex(1000);
-    let (mut sink, mut far) = duplex(10);
+    let ((mut near, source), (sink, mut far)) = (duplex(1000), duplex(10));
+    let (mut source, mut sink) = (Memory::new(source), Memory::new(sink));
     let mut way = Way::default();
     near.write_all(&[1; 100]).await.unwrap();
     let once = poll_fn(|cx| Poll::Ready(way.poll(cx, &mut source, &mut sink))).await;

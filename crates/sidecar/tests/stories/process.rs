@@ -3,7 +3,6 @@
 use std::{
     io::Read,
     net::SocketAddr,
-    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -104,7 +103,8 @@ fn wrong_flags_end_with_2_and_are_named() {
     let (code, text) = run(&["--listen", "nowhere"]);
     assert_eq!(code, Some(2));
     assert!(text.contains("--listen"), "{text}");
-    let (code, text) = run(&["--listen", "127.0.0.1:0", "--app", "a:1", "--cert", "c", "--key", "k", "--mode", "strict"]);
+    let (code, text) =
+        run(&["--listen", "127.0.0.1:0", "--app", "a:1", "--cert", "c", "--key", "k", "--mode", "strict"]);
     assert_eq!(code, Some(2));
     assert!(text.contains("--client-ca"), "{text}");
 }
@@ -152,12 +152,11 @@ async fn streams_past_readers_that_stop_leave_its_memory_alone() {
     let before = process.status("VmRSS:");
     let (mut router_reads, mut router_writes) = split(router);
     let (mut app_reads, mut app_writes) = split(instance);
-    let up = tokio::spawn(async move { send(&mut router_writes, SIZE).await });
-    let down = tokio::spawn(async move { send(&mut app_writes, SIZE).await });
+    let mut up = tokio::spawn(async move { send(&mut router_writes, SIZE).await });
+    let mut down = tokio::spawn(async move { send(&mut app_writes, SIZE).await });
     // Nobody reads until both senders are stuck, and then first one side, then the other.
-    let stuck = tokio::time::sleep(Duration::from_millis(300));
-    stuck.await;
-    assert!(!up.is_finished() && !down.is_finished());
+    let stuck = Duration::from_millis(300);
+    assert!(timeout(stuck, &mut up).await.is_err() && timeout(stuck, &mut down).await.is_err());
     assert_eq!(receive(&mut app_reads, SIZE).await, SIZE);
     assert_eq!(receive(&mut router_reads, SIZE).await, SIZE);
     up.await.unwrap();
@@ -190,5 +189,4 @@ fn the_program_knows_its_version() {
     let output = Command::new(PROGRAM).arg("--version").output().unwrap();
     assert!(output.status.success());
     assert!(String::from_utf8(output.stdout).unwrap().starts_with("trueroute-sidecar "));
-    let _: PathBuf = PROGRAM.into();
 }

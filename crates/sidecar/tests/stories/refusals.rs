@@ -47,8 +47,18 @@ async fn every_wrong_router_certificate_is_answered_with_an_alert_that_routers_k
     let table = [
         ("none", caller, AlertDescription::CertificateRequired, Event::NoCertificate),
         ("another CA", showing(others.router_client(ROUTER)), AlertDescription::UnknownCA, Event::UnknownAuthority),
-        ("expired", showing(routers.router_client(ROUTER).expired()), AlertDescription::BadCertificate, Event::OutsideValidity),
-        ("another name", showing(routers.router_client("gorouter")), AlertDescription::BadCertificate, Event::NameNotAllowed),
+        (
+            "expired",
+            showing(routers.router_client(ROUTER).expired()),
+            AlertDescription::BadCertificate,
+            Event::OutsideValidity,
+        ),
+        (
+            "another name",
+            showing(routers.router_client("gorouter")),
+            AlertDescription::BadCertificate,
+            Event::NameNotAllowed,
+        ),
         (
             "the name as common name only",
             showing(routers.router_client(ROUTER).no_san()),
@@ -129,7 +139,10 @@ async fn an_app_that_refuses_is_a_reset_before_any_server_hello() {
 async fn what_a_refusing_app_looks_like_is_a_setting() {
     let (world, nobody) = (World::new(), ReservedPort::new());
     for (choice, is_so) in [
-        (OnRefused::Alert, (|error| alert(error) == Some(AlertDescription::HandshakeFailure)) as fn(&io::Error) -> bool),
+        (
+            OnRefused::Alert,
+            (|error| alert(error) == Some(AlertDescription::HandshakeFailure)) as fn(&io::Error) -> bool,
+        ),
         (OnRefused::Close, |error| error.kind() == io::ErrorKind::UnexpectedEof),
     ] {
         let mut settings = world.settings(nobody.addr(), world.strict());

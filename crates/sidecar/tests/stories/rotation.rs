@@ -75,9 +75,8 @@ async fn the_certificate_without_a_name_is_served_and_ends_idle_connections() {
     echo(&mut idle, "answered").await;
     let drained = world.instances.drain().issue();
     world.put(&drained);
-    let anyone = ClientTls::trusting_anyone(&world.id.instance).identity(
-        &world.routers.router_client(super::scene::ROUTER).issue(),
-    );
+    let anyone = ClientTls::trusting_anyone(&world.id.instance)
+        .identity(&world.routers.router_client(super::scene::ROUTER).issue());
     eventually(PATIENCE, async || shown(&sidecar.call(&anyone).await.unwrap()) == drained.der).await;
     // A router's pool lets go of it: an orderly end.
     assert_eq!(rest(&mut idle).await.unwrap(), b"");
@@ -95,7 +94,8 @@ async fn a_new_client_ca_counts_for_new_connections() {
     std::fs::write(world.file("client-ca.crt"), format!("{}{}", world.routers.pem(), others.pem())).unwrap();
     eventually(PATIENCE, async || {
         let Ok(mut stream) = sidecar.call(&newcomer).await else { return false };
-        tokio::io::AsyncWriteExt::write_all(&mut stream, b"x").await.is_ok() && stream.read_exact(&mut [0; 1]).await.is_ok()
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"x").await.is_ok()
+            && stream.read_exact(&mut [0; 1]).await.is_ok()
     })
     .await;
     echo(&mut sidecar.call(&world.router()).await.unwrap(), "still welcome").await;

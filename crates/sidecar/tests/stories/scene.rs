@@ -1,6 +1,6 @@
 //! A sidecar in front of a listener that the story holds, and routers to call it.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::AlertDescription;
 use tokio::{
@@ -51,7 +51,7 @@ impl World {
         leaf.write_to(self.dir.path(), "instance");
     }
 
-    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -182,8 +182,4 @@ pub(crate) fn alert(error: &io::Error) -> Option<AlertDescription> {
 /// The leaf that a connection was shown.
 pub(crate) fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
-}
-
-pub(crate) fn exists(path: &Path) -> bool {
-    path.exists()
 }
