@@ -28,8 +28,11 @@ use tokio_util::sync::CancellationToken;
 /// behind every peer that reads slowly.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
-/// When the app resets right after it spoke, it may have answered early (413 and gone, say). The answer gets so long to
-/// reach the router before the reset does, because a reset discards what the kernel still has to send.
+/// When the app resets within this time of speaking, it may have answered early (413 and gone, say) ...
+const JUST_SPOKE: Duration = Duration::from_secs(1);
+
+/// ... and the answer gets so long to reach the router before the reset does, because a reset discards what the kernel
+/// still has to send.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// How long an orderly close may take on a connection that nobody uses.
@@ -136,6 +139,7 @@ struct Pump<R, A> {
     upward: Way,
     downward: Way,
     last: (Spoke, Instant),
+    app_spoke: Option<Instant>,
 }
 
 impl<R, A> Pump<R, A>
@@ -144,7 +148,14 @@ where
     A: Stream,
 {
     fn new(router: R, app: A) -> Self {
-        Self { router, app, upward: Way::default(), downward: Way::default(), last: (Spoke::Nobody, Instant::now()) }
+        Self {
+            router,
+            app,
+            upward: Way::default(),
+            downward: Way::default(),
+            last: (Spoke::Nobody, Instant::now()),
+            app_spoke: None,
+        }
     }
 
     /// Moves what can be moved. Ready when there is nothing more to move, ever.
@@ -152,7 +163,8 @@ where
         // The app first: what it said before it went away must be on its way before its end is judged.
         let down = self.downward.poll(cx, &mut self.app, &mut self.router);
         if self.downward.take_moved() {
-            self.last = (Spoke::App, Instant::now());
+            let now = Instant::now();
+            (self.last, self.app_spoke) = ((Spoke::App, now), Some(now));
         }
         match down {
             Poll::Ready(Err(Broken::Source)) => return Poll::Ready(End::AppReset),
@@ -204,9 +216,8 @@ where
                 self.router.reset_on_drop();
             }
             End::AppReset => {
-                if self.last.0 == Spoke::App {
-                    let _ = timeout(LAST_WORDS, poll_fn(|cx| self.poll_last_words(cx))).await;
-                }
+                let listening = poll_fn(|cx| self.poll_last_words(cx));
+                let _ = timeout(LAST_WORDS, listening).await;
                 self.router.reset_on_drop();
             }
             End::Idle | End::Drained => {
@@ -216,10 +227,18 @@ where
         }
     }
 
-    /// Delivers what the app left behind while the router still sends into the void. Ready when the router closes.
+    /// Delivers what the app left behind while the router still sends into the void. Ready when there is nothing to
+    /// deliver, or the router closes.
     fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // An error here only says again that the app is gone.
-        let _ = self.downward.poll_leftovers(cx, &mut self.app, &mut self.router);
+        // An error here only says again that the app is gone. Its last words may still lie unread: a failed write can
+        // tell of the reset before any read does, and before the runtime knows that there is something to read.
+        let all_delivered = self.downward.poll_leftovers(cx, &mut self.app, &mut self.router).is_ready();
+        if self.downward.take_moved() {
+            self.app_spoke = Some(Instant::now());
+        }
+        if all_delivered && self.app_spoke.is_none_or(|at| at.elapsed() >= JUST_SPOKE) {
+            return Poll::Ready(());
+        }
         loop {
             let thrown_away = with_scratch(|scratch| self.router.poll_chunk(cx, scratch));
             if !ready!(thrown_away).is_ok_and(|count| count > 0) {

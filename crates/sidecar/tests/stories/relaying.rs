@@ -68,6 +68,7 @@ async fn a_router_that_gives_up_resets_the_app() {
     let sidecar = Running::start(world.settings(addr, world.strict())).await;
     let router = sidecar.call(&world.router()).await.unwrap();
     let mut instance = accept(&listener).await;
+    sidecar.sees(Event::HandshakeDone, 1).await;
     router.get_ref().0.set_zero_linger().unwrap();
     drop(router);
     assert_eq!(rest(&mut instance).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
