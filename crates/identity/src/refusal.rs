@@ -115,3 +115,47 @@ pub fn refuses_our_certificate(alert: AlertDescription) -> bool {
             | A::DecryptError
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn dates_are_told_as_go_tells_them() {
+        let (not_before, not_after) = (at(1_700_000_000), at(1_700_086_400));
+        for (now, text) in [
+            (at(1_699_999_999), "2023-11-14T22:13:19Z is before 2023-11-14T22:13:20Z"),
+            (at(1_709_210_096), "2024-02-29T12:34:56Z is after 2023-11-15T22:13:20Z"),
+        ] {
+            let told = Refusal::Expired { now, not_before, not_after }.to_string();
+            let head = "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: ";
+            assert_eq!(told, format!("{head}current time {text}"));
+        }
+    }
+
+    #[test]
+    fn a_certificate_of_a_hundred_names_is_not_listed() {
+        let refusal = |count: usize| Refusal::WrongIdentity {
+            expected: ExpectedName::new("a"),
+            presented: (0..count).map(|n| format!("n{n}")).collect(),
+            common_name_only: false,
+        };
+        assert!(refusal(99).to_string().ends_with("n97, n98, not a"));
+        assert!(refusal(100).to_string().ends_with("x509: certificate is valid for 100 names, but none matched a"));
+    }
+
+    #[test]
+    fn socket_errors_have_their_class() {
+        let class = |kind: io::ErrorKind| Refusal::from_io(kind.into());
+        assert!(matches!(class(io::ErrorKind::UnexpectedEof), Refusal::Eof));
+        assert!(matches!(class(io::ErrorKind::ConnectionReset), Refusal::Reset));
+        assert!(matches!(class(io::ErrorKind::TimedOut), Refusal::TimedOut));
+        assert!(matches!(class(io::ErrorKind::BrokenPipe), Refusal::Io(_)));
+    }
+}

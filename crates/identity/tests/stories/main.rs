@@ -1,0 +1,15 @@
+//! Stories over real sockets: who may answer, who is turned away, and in which words.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+mod accepting;
+mod alerts;
+mod chains;
+mod holders;
+mod invariants;
+mod late_refusal;
+mod names;
+mod renewal;
+mod streaming;
