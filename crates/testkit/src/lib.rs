@@ -4,6 +4,20 @@
 //! call, tests may block or pause their clock without stopping them, and dropping a handle ends what it started before
 //! the drop returns. The [`client::Client`] and [`eventually`] run on the caller's runtime.
 //!
+//! ```
+//! use trueroute_testkit::{App, Client, Registration, nats::Nats};
+//!
+//! # async fn story() -> std::io::Result<()> {
+//! let (bus, app) = (Nats::start(), App::start("app-a"));
+//! Registration::plain(app.addr()).uri("a.example").app("app-a").register(&bus.url()).await?;
+//! let answer = Client::connect(app.addr()).await?.get("a.example", "/hello").await?;
+//! assert_eq!(answer.header("x-app"), Some("app-a"));
+//! assert_eq!(app.last().unwrap().target, "/hello");
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(story()).unwrap();
+//! ```
+//!
 //! Anything that keeps a scene from being set panics at once, with the reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test whose scene can't be set must stop there, loudly")]
 

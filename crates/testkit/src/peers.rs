@@ -18,8 +18,8 @@ pub(crate) use door::Counts;
 pub use door::Door;
 pub(crate) use door::ReadyDoor;
 pub use http::{
-    answers_413_early, answers_garbage, closes_after_request, closes_after_response, never_answers,
-    resets_after_headers, resets_mid_body, slow_reader, slow_writer, truncates_body, unsolicited_101,
+    answers_413_early, answers_endless_head, answers_garbage, closes_after_request, closes_after_response,
+    never_answers, resets_after_headers, resets_mid_body, slow_reader, slow_writer, truncates_body, unsolicited_101,
 };
 pub use identity::{certificate_of_another_instance, drained, expired, not_yet_valid, unknown_ca};
 pub use line::Line;

@@ -1,8 +1,9 @@
 //! A real nats-server as a child process on 127.0.0.1: the one that `NATS_SERVER_BIN` names, else `nats-server` on PATH.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -13,6 +14,11 @@ use crate::port::ReservedPort;
 
 const START_LIMIT: Duration = Duration::from_secs(10);
 
+/// The server runs below a shell that kills it when its standard input ends: by [`RealNats::die`], or because this
+/// process ended in a way that ran no destructor. An interrupt at the
+/// terminal reaches the shell too, which outlives it for that reason. A server left behind would keep its port and its memory.
+const GUARD: &str = r#"trap "" INT TERM HUP; "$@" & server=$!; read -r _; kill -9 "$server"; wait "$server""#;
+
 /// A running nats-server. Dropping it kills the process.
 #[derive(Debug)]
 pub struct RealNats {
@@ -20,7 +26,8 @@ pub struct RealNats {
     port: ReservedPort,
     login: Option<(String, String)>,
     dir: TempDir,
-    child: Mutex<Option<Child>>,
+    /// The shell around the server.
+    guard: Mutex<Option<Child>>,
 }
 
 impl RealNats {
@@ -44,7 +51,7 @@ impl RealNats {
 
     fn launch(program: PathBuf, login: Option<(String, String)>) -> Self {
         let dir = TempDir::new().expect("a temporary directory can be made");
-        let nats = Self { program, port: ReservedPort::new(), login, dir, child: Mutex::new(None) };
+        let nats = Self { program, port: ReservedPort::new(), login, dir, guard: Mutex::new(None) };
         nats.revive();
         nats
     }
@@ -67,28 +74,34 @@ impl RealNats {
 
     /// Kills the process (SIGKILL) and waits for its end; the port is kept for [`RealNats::revive`].
     pub fn die(&self) {
-        if let Some(mut child) = self.child.lock().expect("no holder panics").take() {
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Some(guard) = self.guard.lock().expect("no holder panics").take() {
+            end(guard);
         }
     }
 
     /// Starts it again on the same port and returns once it greets. Does nothing if it runs.
     pub fn revive(&self) {
-        let mut child = self.child.lock().expect("no holder panics");
-        if child.is_some() {
+        let mut guard = self.guard.lock().expect("no holder panics");
+        if guard.is_some() {
             return;
         }
         let log = self.dir.path().join("log");
-        let mut command = Command::new(&self.program);
+        let errors = File::create(self.dir.path().join("errors")).expect("the directory is ours");
+        let mut command = Command::new("sh");
+        command.args(["-c", GUARD, "sh"]).arg(&self.program);
         command.args(["-a", "127.0.0.1", "-p", &self.port().to_string(), "-l"]).arg(&log);
         if let Some((user, password)) = &self.login {
             command.args(["--user", user, "--pass", password]);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let started = command.spawn().unwrap_or_else(|e| panic!("{} doesn't start: {e}", self.program.display()));
-        let started = child.insert(started);
-        wait_for_greeting(self.addr(), started, &log);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(errors);
+        let started = command.spawn().unwrap_or_else(|e| panic!("no shell to start nats-server with: {e}"));
+        if !greets_in_time(self.addr()) {
+            end(started);
+            let read = |name| std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
+            let (program, addr) = (self.program.display(), self.addr());
+            panic!("{program} doesn't greet on {addr}; it says:\n{}{}", read("errors"), read("log"));
+        }
+        *guard = Some(started);
     }
 }
 
@@ -115,24 +128,31 @@ fn find() -> Option<PathBuf> {
     found
 }
 
-/// The named program if one is named, whether it exists or not (starting it will tell); else the first on the path.
+/// The named program if one is named, which must exist then; else the first on the path.
 fn find_in(named: Option<PathBuf>, path: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    if let Some(named) = named.as_ref().filter(|name| !name.as_os_str().is_empty()) {
+        assert!(named.is_file(), "NATS_SERVER_BIN names {}, which is no file", named.display());
+    }
     named
         .filter(|name| !name.as_os_str().is_empty())
         .or_else(|| path.map(|dir| dir.join("nats-server")).find(|candidate| candidate.is_file()))
 }
 
-fn wait_for_greeting(addr: SocketAddr, child: &mut Child, log: &Path) {
+/// Closes the guard's standard input and waits for it, and by that for the server.
+fn end(mut guard: Child) {
+    drop(guard.stdin.take());
+    let _ = guard.wait();
+}
+
+fn greets_in_time(addr: SocketAddr) -> bool {
     let started = Instant::now();
     while !greets(addr) {
-        let ended = child.try_wait().expect("a child of ours can be asked");
-        if ended.is_some() || started.elapsed() > START_LIMIT {
-            let _ = child.kill();
-            let said = std::fs::read_to_string(log).unwrap_or_default();
-            panic!("nats-server doesn't greet on {addr} (ended: {ended:?}); its log says:\n{said}");
+        if started.elapsed() > START_LIMIT {
+            return false;
         }
         std::thread::park_timeout(Duration::from_millis(5));
     }
+    true
 }
 
 fn greets(addr: SocketAddr) -> bool {
@@ -151,11 +171,38 @@ mod tests {
     #[test]
     fn the_named_program_goes_before_the_path() {
         let dir = TempDir::new().unwrap();
-        std::fs::write(dir.path().join("nats-server"), "").unwrap();
+        let (on_path, named) = (dir.path().join("nats-server"), dir.path().join("named"));
+        for file in [&on_path, &named] {
+            File::create(file).unwrap();
+        }
         let path = || [PathBuf::from("/nowhere"), dir.path().to_owned()].into_iter();
-        assert_eq!(find_in(Some("/named".into()), path()), Some("/named".into()));
-        assert_eq!(find_in(None, path()), Some(dir.path().join("nats-server")));
-        assert_eq!(find_in(Some("".into()), path()), Some(dir.path().join("nats-server")));
+        assert_eq!(find_in(Some(named.clone()), path()), Some(named));
+        assert_eq!(find_in(None, path()), Some(on_path.clone()));
+        assert_eq!(find_in(Some("".into()), path()), Some(on_path));
         assert_eq!(find_in(None, path().take(1)), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "NATS_SERVER_BIN names /nowhere")]
+    fn a_named_program_must_exist() {
+        find_in(Some("/nowhere".into()), std::iter::empty());
+    }
+
+    #[test]
+    fn the_guard_ends_what_it_started_when_its_input_ends() {
+        let dir = TempDir::new().unwrap();
+        let sign = dir.path().join("pid");
+        let program = format!("echo $$ > {}; exec tail -f /dev/null", sign.display());
+        let mut command = Command::new("sh");
+        command.args(["-c", GUARD, "sh", "sh", "-c", &program]).stdin(Stdio::piped());
+        let guard = command.spawn().unwrap();
+        crate::poll::until(Duration::from_secs(10), || {
+            std::fs::read_to_string(&sign).is_ok_and(|pid| pid.ends_with('\n'))
+        });
+        let pid = std::fs::read_to_string(&sign).unwrap();
+        let process = PathBuf::from("/proc").join(pid.trim());
+        assert_eq!(process.exists(), PathBuf::from("/proc/self").exists());
+        end(guard);
+        assert!(!process.exists());
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::client::{Client, Request};
-use crate::pki::{Authority, InstanceId};
+use crate::pki::{Authority, InstanceId, KeyKind};
 use crate::poll::eventually;
 use crate::tls::{ClientTls, ServerTls, Version};
 
@@ -119,9 +119,9 @@ async fn a_rule_replaces_the_paths() {
 async fn tls_shows_and_demands_certificates() {
     let (ours, routers) = (Authority::new("instances"), Authority::new("routers"));
     let id = InstanceId::random();
-    let leaf = ours.instance(&id).issue();
     let router = routers.router_client("gorouter.service.cf.internal").issue();
-    for version in [Version::Tls12, Version::Tls13] {
+    for (version, key) in [(Version::Tls12, KeyKind::Rsa2048), (Version::Tls13, KeyKind::P256)] {
+        let leaf = ours.instance(&id).key(key).issue();
         let app = App::builder("a").door(ServerTls::new(&leaf).require_client(&routers).only(version)).start();
         let tls = ClientTls::new(&ours, &id.instance).identity(&router);
         let mut client = Client::connect_tls(app.addr(), &tls).await.unwrap();

@@ -242,6 +242,7 @@ async fn messages_can_be_dropped() {
     for expected in ["1", "2", "4", "5"] {
         assert_eq!(text(&wire.next().await.unwrap()), expected);
     }
+    wire.flush().await.unwrap();
     assert_eq!((nats.published("gone.now").len(), nats.published("a").len()), (6, 6));
     nats.heal();
     wire.publish("gone.now", "back").await.unwrap();

@@ -113,6 +113,18 @@ pub fn answers_garbage(door: impl Into<Door>) -> Peer {
     })
 }
 
+/// Answers with a head that never ends: one header line after another, as fast as they are taken.
+pub fn answers_endless_head(door: impl Into<Door>) -> Peer {
+    Peer::scripted(door, |mut line: Line| async move {
+        line.request().await;
+        let mut sent = line.send("HTTP/1.1 200 OK\r\n").await;
+        let more = format!("X-More: {}\r\n", "x".repeat(8000));
+        while sent.is_ok() {
+            sent = line.send(&more).await;
+        }
+    })
+}
+
 /// Answers 101 to a request that asked for no upgrade, then sends bytes of another protocol.
 pub fn unsolicited_101(door: impl Into<Door>) -> Peer {
     Peer::scripted(door, |mut line: Line| async move {
