@@ -1,1 +1,27 @@
-//! Stub.
+//! The TLS terminator beside an app: proves to routers which instance answers, demands in strict mode that they prove
+//! who they are, and relays to the app's plain port.
+//!
+//! [`Settings`] say everything, [`Sidecar::bind`] opens the doors, [`Bound::run`] serves until told to stop. From the
+//! bottom up: `settings`, `stats` and `log` are words; `dial`, `relay`, `admission`, `descriptors` and `presented` each
+//! own one concern; `terminate` is the story of one connection, `register` the conversation with the routers, `engine`
+//! the life of the whole; `flags` reads the command line and is known to nobody below.
+
+mod admission;
+mod descriptors;
+mod dial;
+pub mod engine;
+pub mod flags;
+pub mod log;
+mod presented;
+mod register;
+mod relay;
+mod seldom;
+pub mod settings;
+pub mod stats;
+mod terminate;
+
+pub use descriptors::raise_limit;
+pub use engine::{Bound, Sidecar, StartError};
+pub use register::SetUpError;
+pub use settings::Settings;
+pub use stats::Stats;

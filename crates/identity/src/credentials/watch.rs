@@ -88,12 +88,26 @@ impl Source {
 
     /// Reads the files; tells once of every change, good or bad, and nothing while they stay the same.
     pub fn check(&mut self) -> Option<Result<Reloaded, ReloadError>> {
-        let (seen, reloaded) = look(&self.files);
+        // Compared before anything is parsed: checking an RSA key costs more than all the rest.
+        let read = read(&self.files);
+        let seen = Seen::of(&read);
         if seen == self.last {
             return None;
         }
         self.last = seen;
-        Some(reloaded)
+        Some(build_from(&self.files, read))
+    }
+}
+
+impl Seen {
+    fn of(read: &Result<Contents, (PathBuf, io::Error)>) -> Self {
+        match read {
+            Ok((certificate, key, authorities)) => {
+                let (certificate, key, authorities) = (certificate.clone(), key.clone(), authorities.clone());
+                Self::Content { certificate, key, authorities }
+            }
+            Err((path, cause)) => Self::Unreadable { path: path.clone(), kind: cause.kind() },
+        }
     }
 }
 
@@ -118,16 +132,13 @@ pub async fn watch(source: Source, interval: Duration, mut changed: impl FnMut(R
 }
 
 fn look(files: &Files) -> (Seen, Result<Reloaded, ReloadError>) {
-    match read(files) {
-        Ok((certificate, key, authorities)) => {
-            let reloaded = build(files, &certificate, &key, authorities.as_deref());
-            (Seen::Content { certificate, key, authorities }, reloaded)
-        }
-        Err((path, cause)) => {
-            let seen = Seen::Unreadable { path: path.clone(), kind: cause.kind() };
-            (seen, Err(ReloadError::Read { path, cause }))
-        }
-    }
+    let read = read(files);
+    (Seen::of(&read), build_from(files, read))
+}
+
+fn build_from(files: &Files, read: Result<Contents, (PathBuf, io::Error)>) -> Result<Reloaded, ReloadError> {
+    let (certificate, key, authorities) = read.map_err(|(path, cause)| ReloadError::Read { path, cause })?;
+    build(files, &certificate, &key, authorities.as_deref())
 }
 
 type Contents = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);

@@ -1,0 +1,320 @@
+//! Binds the listeners, accepts, and stops in order.
+//!
+//! Owns the life of the whole: what is spawned here ends here. Promises: no error of `accept` and no panic of one
+//! connection ends the sidecar; a stop first tells the routers, then closes the doors, then lets connections finish.
+
+use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Instant};
+
+use futures_util::FutureExt;
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use trueroute_identity::{
+    credentials::watch::{ReloadError, Source},
+    trust::{self, Trust, TrustError},
+};
+
+use crate::{
+    admission::{Admission, Place},
+    descriptors,
+    log::chain,
+    presented::Presented,
+    register::{self, Registrar},
+    seldom::Seldom,
+    settings::{Listener, Mode, Settings},
+    stats::{Event, Stats},
+    terminate::{Door, pause_after},
+};
+
+/// Connections that the kernel keeps for us while accepting waits.
+const BACKLOG: u32 = 1024;
+
+/// Why the sidecar can not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nothing to listen on.
+    #[error("there is no listener")]
+    NoListener,
+    /// The address can not be bound.
+    #[error("can not listen on {address}")]
+    Listen {
+        /// The address as configured.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// The client CA can not be read.
+    #[error("client CA {}", path.display())]
+    ClientCaFile {
+        /// The file as configured.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// The client CA holds no usable authority. Strict without one would have to refuse or accept everybody.
+    #[error("client CA is unusable")]
+    ClientCa(#[source] TrustError),
+    /// NATS can not be set up at all; one that is merely down does not stop the start.
+    #[error("can not set up NATS")]
+    Nats(#[source] register::SetUpError),
+}
+
+/// A TLS terminator beside an app.
+#[derive(Debug)]
+pub struct Sidecar;
+
+impl Sidecar {
+    /// Opens every listener that `settings` name and reads the certificates that are there.
+    ///
+    /// A certificate that is missing or unusable does not stop the start: its listener resets connections until the
+    /// files hold one. Needs a tokio runtime with I/O and time; everything runs on it without threads of its own.
+    ///
+    /// # Errors
+    /// Whatever no waiting can repair: an address that can't be bound, a client CA without authorities.
+    pub async fn bind(settings: Settings) -> Result<Bound, StartError> {
+        let stats = Arc::new(Stats::default());
+        let stopping = CancellationToken::new();
+        let mut entrances = Vec::with_capacity(settings.listeners.len());
+        for listener in settings.listeners.iter().cloned() {
+            entrances.push(Entrance::open(listener, &settings, &stats, &stopping)?);
+        }
+        let first = entrances.first().ok_or(StartError::NoListener)?;
+        let registrar = match settings.registration {
+            Some(registration) => {
+                let bound = first.address.port();
+                let standing = first.door.presented.standing();
+                let mode = &first.door.listener.mode;
+                Some(
+                    Registrar::new(registration, bound, mode, standing, Arc::clone(&stats))
+                        .map_err(StartError::Nats)?,
+                )
+            }
+            None => None,
+        };
+        Ok(Bound {
+            entrances,
+            registrar,
+            stats,
+            stopping,
+            reload_interval: settings.reload_interval,
+            drain: settings.drain,
+        })
+    }
+}
+
+/// A sidecar whose listeners are open, and which accepts nothing yet.
+#[derive(Debug)]
+pub struct Bound {
+    entrances: Vec<Entrance>,
+    registrar: Option<Registrar>,
+    stats: Arc<Stats>,
+    stopping: CancellationToken,
+    reload_interval: std::time::Duration,
+    drain: crate::settings::Drain,
+}
+
+impl Bound {
+    /// The address of the first listener.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        // Binding without listeners is an error, so there is a first one.
+        self.entrances[0].address
+    }
+
+    /// The addresses of all listeners, in the order of the settings.
+    pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.entrances.iter().map(|entrance| entrance.address)
+    }
+
+    /// The counters, which outlive the run.
+    #[must_use]
+    pub fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Serves until `until` is cancelled, then tells the routers, closes the doors and drains.
+    ///
+    /// Returns when the last connection has ended, or was cut at the end of the drain time.
+    pub async fn run(self, until: CancellationToken) {
+        let Self { entrances, registrar, stats, stopping, reload_interval, drain } = self;
+        let connections = TaskTracker::new();
+        let services = TaskTracker::new();
+        let (doors_close, cut) = (CancellationToken::new(), CancellationToken::new());
+        for entrance in entrances {
+            let presented = Arc::clone(&entrance.door.presented);
+            let source = entrance.source;
+            let fresh = async move { presented.keep_fresh(source, reload_interval).await };
+            spawn_until(&services, &cut, fresh);
+            let accepting = accept(entrance.socket, entrance.door, entrance.room, connections.clone(), cut.clone());
+            spawn_until(&services, &doors_close, accepting);
+        }
+        match registrar {
+            // Traffic goes on while the routers are told: they go on sending until they have heard it.
+            Some(registrar) => registrar.run(until).await,
+            None => until.cancelled().await,
+        }
+        doors_close.cancel();
+        stopping.cancel();
+        connections.close();
+        let open = stats.active();
+        tracing::info!(open, limit_s = drain.time.as_secs(), "Stopped accepting");
+        if timeout(drain.time, connections.wait()).await.is_err() {
+            tracing::warn!(open = stats.active(), "Cut the connections that outlived the drain");
+        }
+        cut.cancel();
+        connections.wait().await;
+        services.close();
+        services.wait().await;
+    }
+}
+
+/// Runs `work` on the present runtime until it ends or `end` is cancelled.
+fn spawn_until(tracker: &TaskTracker, end: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    let end = end.clone();
+    tracker.spawn(async move {
+        let _ = end.run_until_cancelled(work).await;
+    });
+}
+
+/// One listener, bound.
+#[derive(Debug)]
+struct Entrance {
+    socket: TcpListener,
+    address: SocketAddr,
+    door: Arc<Door>,
+    source: Option<Source>,
+    room: Room,
+}
+
+/// How many connections may come in.
+#[derive(Debug)]
+struct Room {
+    connections: Arc<Semaphore>,
+    admission: Arc<Admission>,
+}
+
+impl Entrance {
+    fn open(
+        listener: Listener,
+        settings: &Settings,
+        stats: &Arc<Stats>,
+        stopping: &CancellationToken,
+    ) -> Result<Self, StartError> {
+        check_client_ca(&listener.mode)?;
+        let address = listener.listen;
+        let bound = listen(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (address, socket) = bound.map_err(|cause| StartError::Listen { address, cause })?;
+        let presented = Presented::new(&listener, stopping);
+        let source = first_look(&presented);
+        let all = listener.caps.connections.unwrap_or_else(descriptors::connections_that_fit);
+        let room = Room {
+            connections: Arc::new(Semaphore::new(all.clamp(1, Semaphore::MAX_PERMITS))),
+            admission: Admission::new(listener.caps.handshakes),
+        };
+        tracing::info!(%address, app = %listener.app, mode = listener.mode.name(), "Listening");
+        let (drain, stats) = (settings.drain, Arc::clone(stats));
+        let door = Arc::new(Door { listener, presented, drain, stats, seldom: Seldom::default() });
+        Ok(Self { socket, address, door, source, room })
+    }
+}
+
+fn first_look(presented: &Presented) -> Option<Source> {
+    // An error is told by the loop that waits for the files.
+    let looked: Result<Source, ReloadError> = presented.open();
+    looked.ok()
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for the old process's connections to leave TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// An operator who asks for strict with a file that proves nobody should hear of it at once, not at the first request.
+fn check_client_ca(mode: &Mode) -> Result<(), StartError> {
+    let Mode::Strict { client_ca, .. } = mode else { return Ok(()) };
+    let pem = std::fs::read_to_string(client_ca)
+        .map_err(|cause| StartError::ClientCaFile { path: client_ca.clone(), cause })?;
+    let name = client_ca.display().to_string();
+    Trust::new(&[trust::Source { name: &name, pem: &pem }], false).map(|_| ()).map_err(StartError::ClientCa)
+}
+
+/// Accepts for ever.
+async fn accept(socket: TcpListener, door: Arc<Door>, room: Room, connections: TaskTracker, cut: CancellationToken) {
+    loop {
+        // Before accepting, so that descriptors are left for the app's side of every connection.
+        let Ok(permit) = Arc::clone(&room.connections).acquire_owned().await else { return };
+        match socket.accept().await {
+            Ok((stream, peer)) => {
+                door.stats.count(Event::Accepted);
+                let place = room.admission.place().await;
+                let (door, cut) = (Arc::clone(&door), cut.clone());
+                connections.spawn(async move {
+                    let _permit = permit;
+                    one(&door, stream, peer, place, &cut).await;
+                });
+            }
+            Err(error) => {
+                door.stats.count(Event::AcceptFailed);
+                if let Some(untold) = door.seldom.tell(Event::AcceptFailed, Instant::now()) {
+                    tracing::warn!(problem = chain(&error), untold, "Could not accept a connection");
+                }
+                if let Some(pause) = pause_after(&error) {
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+}
+
+/// One connection, whose end is its own.
+async fn one(door: &Door, stream: TcpStream, peer: SocketAddr, place: Place, cut: &CancellationToken) {
+    let _active = door.stats.enter();
+    // Refused only where the connection is already dead.
+    let _ = stream.set_nodelay(true);
+    confined(&door.stats, door.serve(stream, peer, place, cut)).await;
+}
+
+/// Runs `work` so that a panic in it ends nothing but itself. What `work` owns is dropped; what it shares is atomics,
+/// and mutexes that are not held across anything that can panic.
+async fn confined(stats: &Stats, work: impl Future<Output = ()>) {
+    if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+        stats.count(Event::Panicked);
+        tracing::error!("A connection ended by a panic");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_connection_and_is_counted() {
+        let stats = Stats::default();
+        confined(&stats, async { panic!("a bug") }).await;
+        confined(&stats, async {}).await;
+        assert_eq!(stats.of(Event::Panicked), 1);
+    }
+
+    #[test]
+    fn accepting_pauses_unless_the_fault_is_of_one_connection() {
+        use rustix::io::Errno;
+        for (errno, pauses) in [
+            (Errno::CONNABORTED, false),
+            (Errno::INTR, false),
+            (Errno::MFILE, true),
+            (Errno::NFILE, true),
+            (Errno::NOBUFS, true),
+            (Errno::PERM, true),
+        ] {
+            assert_eq!(pause_after(&errno.into()).is_some(), pauses, "{errno:?}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! One plain line per event on standard error.
+//!
+//! The sidecar's streams end up in the app's log stream, one entry per line, so nothing that a peer or a file sends may
+//! break a line: values with blanks or control characters are quoted and escaped.
+
+use std::{
+    fmt::{self, Write as _},
+    io::Write as _,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    Layer,
+    filter::Targets,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
+};
+
+/// Sends events of this crate at `level` and above, and warnings of all others, to standard error.
+///
+/// Does nothing if the process has a subscriber already.
+pub fn start(level: LevelFilter) {
+    let ours = Targets::new()
+        .with_default(level.min(LevelFilter::ERROR))
+        .with_target("trueroute_sidecar", level)
+        .with_target("trueroute_identity", level);
+    let _ = tracing_subscriber::registry().with(Lines.with_filter(ours)).try_init();
+}
+
+struct Lines;
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let line = line(since_epoch, *event.metadata().level(), |fields| event.record(fields));
+        // Nowhere is left to tell of a failure here.
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    }
+}
+
+fn line(since_epoch: Duration, level: Level, record: impl FnOnce(&mut Fields)) -> String {
+    let mut fields = Fields::default();
+    record(&mut fields);
+    let Fields { message, rest } = fields;
+    format!("{} {level:<5} {message}{rest}\n", Rfc3339(since_epoch))
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: String,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, text: &str) {
+        let plain = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}');
+        if field.name() == "message" {
+            self.message.extend(text.chars().map(|c| if plain(c) { c } else { ' ' }));
+            return;
+        }
+        let bare = !text.is_empty() && text.chars().all(|c| plain(c) && !c.is_whitespace() && c != '"');
+        // Writing to a string does not fail.
+        let _ = match bare {
+            true => write!(self.rest, " {}={text}", field.name()),
+            false => write!(self.rest, " {}={text:?}", field.name()),
+        };
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, &format!("{value:?}"));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.put(field, &chain(value));
+    }
+}
+
+/// An error and its causes on one line, outermost first.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// A moment after 1970 in UTC, with milliseconds.
+struct Rfc3339(Duration);
+
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (year, month, day) = date(seconds / 86_400);
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        let millis = self.0.subsec_millis();
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+}
+
+/// The Gregorian date that lies `days` after 1970-01-01.
+fn date(mut days: u64) -> (u64, u64, u64) {
+    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    loop {
+        let length = if is_leap(year) { 366 } else { 365 };
+        if days < length {
+            break;
+        }
+        days -= length;
+        year += 1;
+    }
+    let february = if is_leap(year) { 29 } else { 28 };
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    (year, month, days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_read_as_utc() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_709_164_799, "2024-02-28T23:59:59.000Z"),
+            (1_709_164_800, "2024-02-29T00:00:00.000Z"),
+            (1_767_225_599, "2025-12-31T23:59:59.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Rfc3339(Duration::from_secs(seconds)).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn whatever_is_logged_stays_one_line() {
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        struct Keep(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+        impl<S: Subscriber> Layer<S> for Keep {
+            fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+                let text = line(Duration::ZERO, *event.metadata().level(), |fields| event.record(fields));
+                self.0.lock().unwrap().push(text);
+            }
+        }
+        let subscriber = tracing_subscriber::registry().with(Keep(seen.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(peer = "10.0.0.1:99", problem = "a\nb \"c\"", empty = "", n = 3, "two\r\nlines");
+        });
+        let expected =
+            "1970-01-01T00:00:00.000Z WARN  two  lines peer=10.0.0.1:99 problem=\"a\\nb \\\"c\\\"\" empty=\"\" n=3\n";
+        assert_eq!(*seen.lock().unwrap(), [expected]);
+    }
+}

@@ -1,0 +1,381 @@
+//! Bytes both ways between a verified router and the app, and the ends of both ways.
+//!
+//! Owns the two streams of one connection from the end of the handshake until both are closed. Promises:
+//!
+//! - each direction ends by itself: a FIN is passed on as a FIN at once, and the other direction goes on;
+//! - a reset is passed on as a reset, never as an orderly end, so that a cut answer can't look complete;
+//! - what one side has not taken is not read from the other: at most one chunk waits per direction;
+//! - a connection that moves nothing holds no buffer. Chunks pass through one scratch space per thread, and only what
+//!   the receiver did not take at once is copied and kept until it does.
+
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{BufMut, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// About the most that one read moves: a full TLS record. More would be fewer system calls, and as much more memory
+/// behind every peer that reads slowly.
+pub(crate) const CHUNK: usize = 16 * 1024;
+
+/// When the app resets within this time of speaking, it may have answered early (413 and gone, say) ...
+const JUST_SPOKE: Duration = Duration::from_secs(1);
+
+/// ... and the answer gets so long to reach the router before the reset does, because a reset discards what the kernel
+/// still has to send.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// How long an orderly close may take on a connection that nobody uses.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(2 * CHUNK));
+}
+
+/// One side of a relay.
+pub(crate) trait Stream: AsyncWrite + Unpin {
+    /// Reads about one [`CHUNK`] to the end of `into` and tells how many bytes; 0 is the end of the stream.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>>;
+
+    /// Makes the coming drop a reset. Failing to do so leaves an ordinary close.
+    fn reset_on_drop(&self);
+}
+
+impl Stream for tokio::net::TcpStream {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+        into.reserve(CHUNK);
+        pin!(self.read_buf(&mut into.limit(CHUNK))).poll(cx)
+    }
+
+    fn reset_on_drop(&self) {
+        let _ = self.set_zero_linger();
+    }
+}
+
+/// How long a relay may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Silence {
+    /// Ever; `None` for no limit.
+    pub(crate) idle: Option<Duration>,
+    /// While draining, after the app spoke last.
+    pub(crate) draining: Duration,
+}
+
+/// Why a relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Both directions closed in order.
+    Finished,
+    /// The router reset the connection or broke TLS; the app was reset.
+    RouterReset,
+    /// The app reset the connection; the router was reset.
+    AppReset,
+    /// Nothing flowed for the idle timeout.
+    Idle,
+    /// Closed between two requests because the sidecar is draining.
+    Drained,
+}
+
+/// Relays until both directions have ended, or one side breaks, or silence has lasted too long.
+///
+/// `draining` tells that connections between two requests are to be closed.
+pub(crate) async fn relay<R, A>(router: R, app: A, silence: Silence, draining: &CancellationToken) -> End
+where
+    R: Stream,
+    A: Stream,
+{
+    let mut pump = Pump::new(router, app);
+    let end = loop {
+        let drains = draining.is_cancelled();
+        let next_look = pump.next_look(silence, drains);
+        tokio::select! {
+            biased;
+            end = poll_fn(|cx| pump.poll(cx)) => break end,
+            // Bytes flow without touching this timer; it looks for itself whether there was silence.
+            () = at(next_look) => {
+                if let Some(end) = pump.overdue(silence, drains) {
+                    break end;
+                }
+            }
+            () = draining.cancelled(), if !drains => {
+                if let Some(end) = pump.overdue(silence, true) {
+                    break end;
+                }
+            }
+        }
+    };
+    pump.close(end).await;
+    end
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Which way the last bytes flowed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spoke {
+    Nobody,
+    Router,
+    App,
+}
+
+struct Pump<R, A> {
+    router: R,
+    app: A,
+    upward: Way,
+    downward: Way,
+    last: (Spoke, Instant),
+    app_spoke: Option<Instant>,
+}
+
+impl<R, A> Pump<R, A>
+where
+    R: Stream,
+    A: Stream,
+{
+    fn new(router: R, app: A) -> Self {
+        Self {
+            router,
+            app,
+            upward: Way::default(),
+            downward: Way::default(),
+            last: (Spoke::Nobody, Instant::now()),
+            app_spoke: None,
+        }
+    }
+
+    /// Moves what can be moved. Ready when there is nothing more to move, ever.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        // The app first: what it said before it went away must be on its way before its end is judged.
+        let down = self.downward.poll(cx, &mut self.app, &mut self.router);
+        if self.downward.take_moved() {
+            let now = Instant::now();
+            (self.last, self.app_spoke) = ((Spoke::App, now), Some(now));
+        }
+        match down {
+            Poll::Ready(Err(Broken::Source)) => return Poll::Ready(End::AppReset),
+            Poll::Ready(Err(Broken::Sink)) => return Poll::Ready(End::RouterReset),
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        let up = self.upward.poll(cx, &mut self.router, &mut self.app);
+        if self.upward.take_moved() {
+            self.last = (Spoke::Router, Instant::now());
+        }
+        match up {
+            Poll::Ready(Err(Broken::Source)) => Poll::Ready(End::RouterReset),
+            Poll::Ready(Err(Broken::Sink)) => Poll::Ready(End::AppReset),
+            Poll::Ready(Ok(())) if down.is_ready() => Poll::Ready(End::Finished),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// When to ask again whether the silence has lasted too long.
+    fn next_look(&self, silence: Silence, draining: bool) -> Option<Instant> {
+        let (_, since) = self.last;
+        let idle = silence.idle.map(|idle| since + idle);
+        if !draining {
+            return idle;
+        }
+        // Who speaks last changes without notice, so a connection that may not be closed now is looked at again.
+        let now = Instant::now();
+        let lull = if since + silence.draining > now { since } else { now } + silence.draining;
+        Some(idle.map_or(lull, |idle| idle.min(lull)))
+    }
+
+    /// How the relay ends if the silence has lasted too long.
+    fn overdue(&self, silence: Silence, draining: bool) -> Option<End> {
+        let (spoke, since) = self.last;
+        let lasted = since.elapsed();
+        // After the router spoke, the app may be thinking: only the idle timeout may cut that.
+        if draining && spoke != Spoke::Router && self.downward.is_empty() && lasted >= silence.draining {
+            return Some(End::Drained);
+        }
+        silence.idle.is_some_and(|idle| lasted >= idle).then_some(End::Idle)
+    }
+
+    /// Closes both streams in the way that tells each what happened.
+    async fn close(mut self, end: End) {
+        match end {
+            End::Finished => {}
+            End::RouterReset => {
+                self.app.reset_on_drop();
+                self.router.reset_on_drop();
+            }
+            End::AppReset => {
+                let listening = poll_fn(|cx| self.poll_last_words(cx));
+                let _ = timeout(LAST_WORDS, listening).await;
+                self.router.reset_on_drop();
+            }
+            End::Idle | End::Drained => {
+                let _ = timeout(CLOSE_LIMIT, self.router.shutdown()).await;
+                let _ = self.app.shutdown().await;
+            }
+        }
+    }
+
+    /// Delivers what the app left behind while the router still sends into the void. Ready when there is nothing to
+    /// deliver, or the router closes.
+    fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // An error here only says again that the app is gone. Its last words may still lie unread: a failed write can
+        // tell of the reset before any read does, and before the runtime knows that there is something to read.
+        let all_delivered = self.downward.poll_leftovers(cx, &mut self.app, &mut self.router).is_ready();
+        if self.downward.take_moved() {
+            self.app_spoke = Some(Instant::now());
+        }
+        if all_delivered && self.app_spoke.is_none_or(|at| at.elapsed() >= JUST_SPOKE) {
+            return Poll::Ready(());
+        }
+        loop {
+            let thrown_away = with_scratch(|scratch| self.router.poll_chunk(cx, scratch));
+            if !ready!(thrown_away).is_ok_and(|count| count > 0) {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+/// Lends the thread's scratch space, empty.
+fn with_scratch<T>(work: impl FnOnce(&mut BytesMut) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        work(scratch)
+    })
+}
+
+/// The side of one direction that broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    Source,
+    Sink,
+}
+
+/// One direction.
+#[derive(Default)]
+struct Way {
+    /// What the sink has not taken yet: `held[taken..]`.
+    held: Vec<u8>,
+    taken: usize,
+    stage: Stage,
+    /// The sink may have bytes of ours that it has not sent.
+    unflushed: bool,
+    moved: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Open,
+    /// The source has ended; the sink is to be told once it has everything.
+    Ending,
+    Ended,
+}
+
+impl Way {
+    fn is_empty(&self) -> bool {
+        self.held.is_empty() && !self.unflushed
+    }
+
+    /// Whether bytes were read since the last call.
+    fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Ready once the source has ended and the sink knows it.
+    fn poll<S, K>(&mut self, cx: &mut Context<'_>, source: &mut S, sink: &mut K) -> Poll<Result<(), Broken>>
+    where
+        S: Stream,
+        K: Stream,
+    {
+        loop {
+            ready!(self.poll_deliver(cx, sink)).map_err(|_| Broken::Sink)?;
+            match self.stage {
+                Stage::Ended => return Poll::Ready(Ok(())),
+                Stage::Ending => {
+                    ready!(Pin::new(&mut *sink).poll_shutdown(cx)).or_else(already_closed).map_err(|_| Broken::Sink)?;
+                    self.stage = Stage::Ended;
+                }
+                Stage::Open => ready!(self.poll_forward(cx, source, sink))?,
+            }
+        }
+    }
+
+    /// As [`Way::poll`], but an end of the source is not passed on: after a reset was seen once, the system reports it
+    /// as an orderly end.
+    fn poll_leftovers<S, K>(&mut self, cx: &mut Context<'_>, source: &mut S, sink: &mut K) -> Poll<Result<(), Broken>>
+    where
+        S: Stream,
+        K: Stream,
+    {
+        loop {
+            ready!(self.poll_deliver(cx, sink)).map_err(|_| Broken::Sink)?;
+            if self.stage != Stage::Open {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_forward(cx, source, sink))?;
+        }
+    }
+
+    /// Gets rid of everything held. While this is pending nothing is read: that is the back-pressure.
+    fn poll_deliver<K: Stream>(&mut self, cx: &mut Context<'_>, sink: &mut K) -> Poll<io::Result<()>> {
+        while self.taken < self.held.len() {
+            match ready!(Pin::new(&mut *sink).poll_write(cx, &self.held[self.taken..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.taken += n,
+            }
+        }
+        // Not `clear`: an idle connection must not keep the memory.
+        self.held = Vec::new();
+        self.taken = 0;
+        if self.unflushed {
+            ready!(Pin::new(sink).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads one chunk and hands it to the sink, keeping what the sink does not take.
+    fn poll_forward<S, K>(&mut self, cx: &mut Context<'_>, source: &mut S, sink: &mut K) -> Poll<Result<(), Broken>>
+    where
+        S: Stream,
+        K: Stream,
+    {
+        with_scratch(|chunk| {
+            if ready!(source.poll_chunk(cx, chunk)).map_err(|_| Broken::Source)? == 0 {
+                self.stage = Stage::Ending;
+                return Poll::Ready(Ok(()));
+            }
+            self.moved = true;
+            self.unflushed = true;
+            let taken = match Pin::new(sink).poll_write(cx, chunk) {
+                Poll::Ready(Ok(count)) => count,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Sink)),
+                Poll::Pending => 0,
+            };
+            self.held = chunk[taken..].to_vec();
+            self.taken = 0;
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+/// A sink whose peer has closed both ways can't be shut down any more, and needs not be.
+fn already_closed(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotConnected { Ok(()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! One connection: `ClientHello`, then dial the app, then `ServerHello`, then relay.
+//!
+//! The app is dialled in the middle of the handshake (ordered dial, sidecar.md §3.4), so that a router learns that the
+//! app is not there while it may still send its request elsewhere, whatever the method. Promises: no dial before a
+//! complete `ClientHello`; a peer that is refused costs the app nothing but an accepted and closed connection; after the
+//! deadline nothing of an unfinished handshake is left.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::BytesMut;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_util::sync::CancellationToken;
+use trueroute_identity::{Accepted, Acceptor, Pending, accept::AcceptRefusal};
+
+use crate::{
+    admission::Place,
+    dial::{DialError, dial},
+    log::chain,
+    presented::Presented,
+    relay::{CHUNK, End, Silence, Stream, relay},
+    seldom::Seldom,
+    settings::{Drain, Listener, OnRefused},
+    stats::{Event, Stats},
+};
+
+/// What all connections of one listener share.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) listener: Listener,
+    pub(crate) presented: Arc<Presented>,
+    pub(crate) drain: Drain,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) seldom: Seldom,
+}
+
+impl Stream for Accepted {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.poll_read_buf(cx, into)
+    }
+
+    fn reset_on_drop(&self) {
+        self.socket().reset_on_drop();
+    }
+}
+
+impl Door {
+    /// Serves one accepted connection to its end, or until `cut`.
+    pub(crate) async fn serve(&self, stream: TcpStream, peer: SocketAddr, place: Place, cut: &CancellationToken) {
+        let lull = self.presented.lull();
+        // Boxed, or every relay would carry the room that its handshake needed.
+        let Some((router, app)) = Box::pin(self.establish(stream, peer, place)).await else { return };
+        let silence = Silence { idle: self.listener.timeouts.idle, draining: self.drain.idle };
+        let event = tokio::select! {
+            end = relay(router, app, silence, &lull) => match end {
+                End::Finished => Event::RelayFinished,
+                End::RouterReset | End::AppReset => Event::RelayReset,
+                End::Idle => Event::RelayIdle,
+                End::Drained => Event::RelayDrained,
+            },
+            () = cut.cancelled() => Event::RelayDrained,
+        };
+        self.stats.count(event);
+    }
+
+    async fn establish(&self, stream: TcpStream, peer: SocketAddr, mut place: Place) -> Option<(Accepted, TcpStream)> {
+        let Some(acceptor) = self.presented.acceptor() else {
+            stream.reset_on_drop();
+            self.stats.count(Event::NoIdentity);
+            return None;
+        };
+        let shaking = self.shake_hands(acceptor, stream, peer, &mut place);
+        timeout(self.listener.timeouts.handshake, shaking).await.unwrap_or_else(|_| {
+            self.stats.count(Event::HandshakeTimedOut);
+            None
+        })
+    }
+
+    async fn shake_hands(
+        &self,
+        acceptor: &Acceptor,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: &mut Place,
+    ) -> Option<(Accepted, TcpStream)> {
+        let hello = tokio::select! {
+            biased;
+            hello = acceptor.start(stream) => hello,
+            () = place.gave_way() => {
+                self.stats.count(Event::GaveWay);
+                return None;
+            }
+        };
+        let pending = match hello {
+            Ok(pending) => pending,
+            Err(refusal) => {
+                self.note_refusal(refusal, peer, Event::HelloAbandoned);
+                return None;
+            }
+        };
+        place.spoke();
+        self.stats.count(Event::AppDialled);
+        let app = match dial(&self.listener.app, self.listener.timeouts.dial).await {
+            Ok(app) => app,
+            Err(error) => {
+                self.turn_away(pending, &error).await;
+                return None;
+            }
+        };
+        match pending.finish().await {
+            Ok(mut router) => {
+                router.set_read_limit(CHUNK);
+                self.stats.count(Event::HandshakeDone);
+                Some((router, app))
+            }
+            Err(refusal) => {
+                self.note_refusal(refusal, peer, Event::HandshakeFailed);
+                None
+            }
+        }
+    }
+
+    /// Tells the router, before the handshake has gone on, that the app is not to be had.
+    async fn turn_away(&self, pending: Pending, error: &DialError) {
+        let event = match error {
+            DialError::Refused(_) => Event::AppRefused,
+            DialError::TimedOut => Event::AppTimedOut,
+            DialError::OwnFault(_) => Event::AppDialFailed,
+        };
+        self.stats.count(event);
+        if let Some(untold) = self.seldom.tell(event, Instant::now()) {
+            tracing::warn!(app = %self.listener.app, problem = chain(error), untold, "Could not reach the app");
+        }
+        match (error, self.listener.on_refused) {
+            (DialError::Refused(_), OnRefused::Alert) => pending.abandon_with_alert40().await,
+            // While every instance is slow, none should be punished for it: an orderly close rests nobody.
+            (DialError::Refused(_), OnRefused::Close) | (DialError::TimedOut, _) => drop(pending),
+            (DialError::Refused(_), OnRefused::Reset) | (DialError::OwnFault(_), _) => pending.abandon_with_reset(),
+        }
+    }
+
+    /// Counts a refusal under its cause; `otherwise` is what a closed or failed connection means at this point.
+    fn note_refusal(&self, refusal: AcceptRefusal, peer: SocketAddr, otherwise: Event) {
+        let event = match &refusal {
+            AcceptRefusal::NotTls => Event::NotTls,
+            AcceptRefusal::NoCertificate => Event::NoCertificate,
+            AcceptRefusal::UnknownAuthority => Event::UnknownAuthority,
+            AcceptRefusal::Expired { .. } => Event::OutsideValidity,
+            AcceptRefusal::WrongName { .. } => Event::NameNotAllowed,
+            AcceptRefusal::Silent => Event::HelloAbandoned,
+            AcceptRefusal::Io(_) => otherwise,
+            AcceptRefusal::Certificate(_) | AcceptRefusal::Alert(_) | AcceptRefusal::Tls(_) => Event::HandshakeFailed,
+        };
+        self.stats.count(event);
+        // Health checks connect and leave every few seconds: not a word about them.
+        if event != Event::HelloAbandoned
+            && let Some(untold) = self.seldom.tell(event, Instant::now())
+        {
+            tracing::warn!(%peer, problem = chain(&refusal), untold, "Turned a connection away");
+        }
+    }
+}
+
+/// How long accepting should pause after `error`; `None` when the next connection may fare better at once.
+pub(crate) fn pause_after(error: &io::Error) -> Option<std::time::Duration> {
+    let of_one_connection = [
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::ConnectionRefused,
+        io::ErrorKind::Interrupted,
+    ];
+    // Without descriptors or memory an immediate retry fails again, as fast as the processor goes.
+    (!of_one_connection.contains(&error.kind())).then_some(std::time::Duration::from_millis(50))
+}

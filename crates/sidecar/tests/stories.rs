@@ -1,0 +1,16 @@
+//! The sidecar as its neighbours see it: short stories over real sockets.
+
+#[path = "stories/limits.rs"]
+mod limits;
+#[path = "stories/process.rs"]
+mod process;
+#[path = "stories/refusals.rs"]
+mod refusals;
+#[path = "stories/registration.rs"]
+mod registration;
+#[path = "stories/relaying.rs"]
+mod relaying;
+#[path = "stories/rotation.rs"]
+mod rotation;
+#[path = "stories/scene.rs"]
+mod scene;

@@ -1,0 +1,196 @@
+//! The program itself: exit codes, signals, and what it weighs.
+
+use std::{
+    io::Read,
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, split},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use trueroute_testkit::{eventually, free_port, until};
+
+use super::scene::{PATIENCE, World, accept, app, echo, echoing};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_trueroute-sidecar");
+
+/// A sidecar as a child process; dropping it kills it.
+struct Process {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Process {
+    /// Starts a strict sidecar through `shell`, which ends in `exec "$@"`.
+    fn start(world: &World, app: SocketAddr, shell: &str, further: &[&str]) -> Self {
+        let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let mut command = Command::new("sh");
+        command.args(["-c", shell, "sh", PROGRAM, "--listen", &addr.to_string(), "--app", &app.to_string()]);
+        command.arg("--cert").arg(world.file("instance.crt")).arg("--key").arg(world.file("instance.key"));
+        command.arg("--client-ca").arg(world.file("client-ca.crt")).args(["--client-san", super::scene::ROUTER]);
+        let child = command.args(further).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self { child, addr }
+    }
+
+    async fn call(&self, world: &World) -> TlsStream<TcpStream> {
+        eventually(PATIENCE, async || TcpStream::connect(self.addr).await.is_ok()).await;
+        let (tls, tcp) = (world.router(), TcpStream::connect(self.addr).await.unwrap());
+        tcp.set_nodelay(true).unwrap();
+        let shaken = TlsConnector::from(tls.config()).connect(tls.server_name(), tcp);
+        timeout(PATIENCE, shaken).await.unwrap().unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn ends(mut self) -> (ExitStatus, String) {
+        let mut status = None;
+        until(PATIENCE, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (status.unwrap(), log)
+    }
+
+    /// A line of `/proc/<pid>/status` that counts.
+    fn status(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(words: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(PROGRAM).args(words).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[tokio::test]
+async fn term_and_int_end_it_in_order_with_0() {
+    let world = World::new();
+    for signal in [Signal::TERM, Signal::INT] {
+        let process = Process::start(&world, echoing().await, "exec \"$@\"", &[]);
+        let mut router = process.call(&world).await;
+        echo(&mut router, "hello").await;
+        process.signal(signal);
+        // The idle connection is closed in order, and then there is nothing left to wait for.
+        assert_eq!(timeout(PATIENCE, router.read(&mut [0; 1])).await.unwrap().unwrap(), 0);
+        drop(router);
+        let (status, log) = process.ends();
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(log.lines().all(|line| line.starts_with("20")), "{log}");
+    }
+}
+
+#[test]
+fn wrong_flags_end_with_2_and_are_named() {
+    let (code, text) = run(&["--listen", "nowhere"]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("--listen"), "{text}");
+    let (code, text) =
+        run(&["--listen", "127.0.0.1:0", "--app", "a:1", "--cert", "c", "--key", "k", "--mode", "strict"]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("--client-ca"), "{text}");
+}
+
+#[test]
+fn what_keeps_it_from_starting_ends_with_1_and_names_flag_and_file() {
+    let words = ["--listen", "127.0.0.1:0", "--app", "a:1", "--cert", "c", "--key", "k", "--client-ca", "/no/such.crt"];
+    let (code, text) = run(&words);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("--client-ca") && text.contains("/no/such.crt"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[tokio::test]
+async fn one_thread_serves() {
+    let world = World::new();
+    let process = Process::start(&world, echoing().await, "exec \"$@\"", &[]);
+    echo(&mut process.call(&world).await, "hello").await;
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", process.child.id())).unwrap();
+    let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
+    // The allocator's own only sleeps until there are pages to give back.
+    let serving: Vec<String> = names.filter(|name| !name.starts_with("jemalloc")).collect();
+    assert_eq!(serving.len(), 1, "{serving:?}");
+}
+
+#[tokio::test]
+async fn few_descriptors_slow_it_down_and_do_not_end_it() {
+    let world = World::new();
+    let process = Process::start(&world, echoing().await, "ulimit -n 64; exec \"$@\"", &[]);
+    drop(process.call(&world).await);
+    let mut calls = tokio::task::JoinSet::new();
+    let (world, process) = (std::sync::Arc::new(world), std::sync::Arc::new(process));
+    for _ in 0..60 {
+        let (world, process) = (world.clone(), process.clone());
+        calls.spawn(async move { echo(&mut process.call(&world).await, "my turn").await });
+    }
+    while let Some(call) = calls.join_next().await {
+        call.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn streams_past_readers_that_stop_leave_its_memory_alone() {
+    const SIZE: usize = 64 << 20;
+    let (world, (listener, addr)) = (World::new(), app().await);
+    let process = Process::start(&world, addr, "exec \"$@\"", &[]);
+    let router = process.call(&world).await;
+    let instance = accept(&listener).await;
+    let before = process.status("VmRSS:");
+    let (mut router_reads, mut router_writes) = split(router);
+    let (mut app_reads, mut app_writes) = split(instance);
+    let mut up = tokio::spawn(async move { send(&mut router_writes, SIZE).await });
+    let mut down = tokio::spawn(async move { send(&mut app_writes, SIZE).await });
+    // Nobody reads until both senders are stuck, and then first one side, then the other.
+    let stuck = Duration::from_millis(300);
+    assert!(timeout(stuck, &mut up).await.is_err() && timeout(stuck, &mut down).await.is_err());
+    assert_eq!(receive(&mut app_reads, SIZE).await, SIZE);
+    assert_eq!(receive(&mut router_reads, SIZE).await, SIZE);
+    up.await.unwrap();
+    down.await.unwrap();
+    let most = process.status("VmHWM:");
+    assert!(most < before + 4 * 1024, "from {before} KiB to {most} KiB");
+}
+
+async fn send(to: &mut (impl AsyncWriteExt + Unpin), size: usize) {
+    let chunk = vec![9; 64 * 1024];
+    for _ in 0..size / chunk.len() {
+        to.write_all(&chunk).await.unwrap();
+    }
+    to.flush().await.unwrap();
+}
+
+async fn receive(from: &mut (impl AsyncReadExt + Unpin), size: usize) -> usize {
+    let (mut chunk, mut all) = (vec![0; 64 * 1024], 0);
+    while all < size {
+        match timeout(PATIENCE, from.read(&mut chunk)).await.expect("the stream goes on").unwrap() {
+            0 => break,
+            n => all += n,
+        }
+    }
+    all
+}
+
+#[test]
+fn the_program_knows_its_version() {
+    let output = Command::new(PROGRAM).arg("--version").output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("trueroute-sidecar "));
+}

@@ -1,0 +1,94 @@
+//! Bytes and the ends of byte streams, through TLS.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use trueroute_sidecar::{settings::Mode, stats::Event};
+use trueroute_testkit::tls::Version;
+
+use super::scene::{Running, World, accept, app, echo, echoing, rest};
+
+#[tokio::test]
+async fn bytes_pass_both_ways_in_both_modes_and_versions() {
+    let world = World::new();
+    for mode in [Mode::Tls, world.strict()] {
+        let sidecar = Running::start(world.settings(echoing().await, mode.clone())).await;
+        for version in [Version::Tls12, Version::Tls13] {
+            let mut router = sidecar.call(&world.router().only(version)).await.unwrap();
+            echo(&mut router, "hello").await;
+            echo(&mut router, &"x".repeat(100_000)).await;
+        }
+        assert_eq!(sidecar.stats.of(Event::HandshakeDone), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_router_that_has_finished_asking_still_hears_the_answer() {
+    let (world, (listener, addr)) = (World::new(), app().await);
+    let sidecar = Running::start(world.settings(addr, world.strict())).await;
+    let mut router = sidecar.call(&world.router()).await.unwrap();
+    let mut instance = accept(&listener).await;
+    router.write_all(b"question").await.unwrap();
+    router.shutdown().await.unwrap();
+    assert_eq!(rest(&mut instance).await.unwrap(), b"question");
+    instance.write_all(b"answer").await.unwrap();
+    drop(instance);
+    // An orderly end: close_notify, or reading would fail.
+    assert_eq!(rest(&mut router).await.unwrap(), b"answer");
+    sidecar.sees(Event::RelayFinished, 1).await;
+    assert_eq!(sidecar.stats.active(), 0);
+}
+
+#[tokio::test]
+async fn an_app_that_closes_is_seen_at_once() {
+    let (world, (listener, addr)) = (World::new(), app().await);
+    let sidecar = Running::start(world.settings(addr, world.strict())).await;
+    let mut router = sidecar.call(&world.router()).await.unwrap();
+    accept(&listener).await.shutdown().await.unwrap();
+    assert_eq!(rest(&mut router).await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn an_app_that_crashes_mid_answer_is_no_orderly_end() {
+    let (world, (listener, addr)) = (World::new(), app().await);
+    let sidecar = Running::start(world.settings(addr, world.strict())).await;
+    let mut router = sidecar.call(&world.router()).await.unwrap();
+    let mut instance = accept(&listener).await;
+    instance.write_all(b"half an ans").await.unwrap();
+    router.read_exact(&mut [0; 11]).await.unwrap();
+    instance.set_zero_linger().unwrap();
+    drop(instance);
+    assert_eq!(rest(&mut router).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    sidecar.sees(Event::RelayReset, 1).await;
+}
+
+#[tokio::test]
+async fn a_router_that_gives_up_resets_the_app() {
+    let (world, (listener, addr)) = (World::new(), app().await);
+    let sidecar = Running::start(world.settings(addr, world.strict())).await;
+    let router = sidecar.call(&world.router()).await.unwrap();
+    let mut instance = accept(&listener).await;
+    sidecar.sees(Event::HandshakeDone, 1).await;
+    router.get_ref().0.set_zero_linger().unwrap();
+    drop(router);
+    assert_eq!(rest(&mut instance).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    sidecar.sees(Event::RelayReset, 1).await;
+}
+
+#[tokio::test]
+async fn an_early_answer_reaches_a_router_that_is_still_sending() {
+    let (world, (listener, addr)) = (World::new(), app().await);
+    let sidecar = Running::start(world.settings(addr, world.strict())).await;
+    let router = sidecar.call(&world.router()).await.unwrap();
+    let mut instance = accept(&listener).await;
+    let (mut from, mut to) = tokio::io::split(router);
+    let sending = tokio::spawn(async move { to.write_all(&vec![b'q'; 32 << 20]).await });
+    instance.read_exact(&mut [0; 1]).await.unwrap();
+    instance.write_all(b"HTTP/1.1 413 Payload Too Large\r\n\r\n").await.unwrap();
+    drop(instance);
+    let mut answer = [0; 34];
+    from.read_exact(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 413"));
+    assert_eq!(rest(&mut from).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    let _ = sending.await.unwrap();
+}
