@@ -25,6 +25,10 @@ use tokio::{
 
 use crate::frame::Frames;
 
+mod wire;
+
+use wire::{Now, Waiting};
+
 /// Wire bytes of one recv at most: eight records.
 pub(crate) const SCRATCH: usize = 128 * 1024;
 
@@ -377,54 +381,5 @@ impl Dead {
             Self::Tls(cause) => io::Error::new(io::ErrorKind::InvalidData, cause.clone()),
             Self::Io(kind) => (*kind).into(),
         }
-    }
-}
-
-/// A socket as rustls writes to it, with a waker for when it is full.
-struct Waiting<'a, 'b> {
-    io: &'a mut TcpStream,
-    cx: &'a mut Context<'b>,
-}
-
-impl Write for Waiting<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        blocked(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
-    }
-
-    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [one] => self.write(one),
-            _ => blocked(Pin::new(&mut *self.io).poll_write_vectored(self.cx, slices)),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn blocked(poll: Poll<io::Result<usize>>) -> io::Result<usize> {
-    match poll {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-    }
-}
-
-/// A socket as rustls writes to it, without waiting.
-struct Now<'a> {
-    io: &'a TcpStream,
-}
-
-impl Write for Now<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.try_write(bytes)
-    }
-
-    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.io.try_write_vectored(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
