@@ -68,7 +68,8 @@ impl Connection {
 
     fn broken(&self, operation: &'static str, error: io::Error) -> BrokenConnection {
         let (local, remote) = self.stream.addresses();
-        BrokenConnection { operation, local, remote, error }
+        // After a reset the system no longer tells whom the socket was connected to.
+        BrokenConnection { operation, local, remote: remote.or(self.peer.socket()), error }
     }
 }
 
