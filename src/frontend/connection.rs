@@ -14,6 +14,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use super::gather::Gather;
 use crate::{
     lifecycle::{DrainToken, Stopping},
     observe::{exchange::Client, metrics::Tally},
@@ -62,7 +63,7 @@ pub async fn serve(doorway: Arc<Doorway>, arrival: Arrival) {
     let Arrival { socket, from, door, token: _token } = arrival;
     let Ok(tcp) = TcpStream::from_std(socket) else { return };
     match (door, &doorway.tls) {
-        (Door::Plain, _) => exchange(&doorway, tcp, from, false).await,
+        (Door::Plain, _) => exchange(&doorway, Gather(tcp), from, false).await,
         (Door::Tls, Some(tls)) => match timeout(HANDSHAKE_TIMEOUT, Box::pin(tls.accept(tcp))).await {
             Ok(Ok(secured)) => exchange(&doorway, secured, from, true).await,
             Ok(Err(error)) => tracing::debug!(target: "router", client = %from, %error, "tls-handshake-failed"),

@@ -1,7 +1,5 @@
 //! What endpoints are told about the client (gorouter.md section 7.4).
 
-use std::borrow::Cow;
-
 use http::HeaderMap;
 
 /// What becomes of a client's `X-Forwarded-Proto`.
@@ -16,31 +14,32 @@ pub enum ProtoPolicy {
     ForceHttps,
 }
 
-/// `X-Forwarded-For` with the client's address at its end; several fields become one list.
+/// `X-Forwarded-For` with the client's address at its end; several fields become one list. None where there
+/// is no such field, so that the client's address is the whole list.
 #[must_use]
-pub fn forwarded_for<'a>(headers: &HeaderMap, client_ip: &'a str) -> Cow<'a, [u8]> {
+pub fn forwarded_for(headers: &HeaderMap, client_ip: &str) -> Option<Vec<u8>> {
     let mut list = Vec::new();
     for value in headers.get_all("x-forwarded-for") {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
     if list.is_empty() {
-        return Cow::Borrowed(client_ip.as_bytes());
+        return None;
     }
     list.extend_from_slice(client_ip.as_bytes());
-    Cow::Owned(list)
+    Some(list)
 }
 
-/// `X-Forwarded-Proto`.
+/// `X-Forwarded-Proto`; none where the client's own word stands.
 #[must_use]
-pub fn forwarded_proto(headers: &HeaderMap, policy: ProtoPolicy, client_tls: bool) -> &[u8] {
-    let truth: &[u8] = if client_tls { b"https" } else { b"http" };
+pub fn forwarded_proto(headers: &HeaderMap, policy: ProtoPolicy, client_tls: bool) -> Option<&'static str> {
+    let truth = if client_tls { "https" } else { "http" };
     match policy {
-        ProtoPolicy::ForceHttps => b"https",
-        ProtoPolicy::Sanitize => truth,
+        ProtoPolicy::ForceHttps => Some("https"),
+        ProtoPolicy::Sanitize => Some(truth),
         ProtoPolicy::Keep => match headers.get("x-forwarded-proto") {
-            Some(said) if !said.is_empty() => said.as_bytes(),
-            _ => truth,
+            Some(said) if !said.is_empty() => None,
+            _ => Some(truth),
         },
     }
 }
@@ -60,30 +59,30 @@ mod tests {
     #[test]
     fn the_client_comes_last() {
         let mut headers = HeaderMap::new();
-        assert_eq!(&*forwarded_for(&headers, "9.9.9.9"), b"9.9.9.9");
+        assert_eq!(forwarded_for(&headers, "9.9.9.9"), None);
         headers.append("x-forwarded-for", HeaderValue::from_static("1.2.3.4"));
-        assert_eq!(&*forwarded_for(&headers, "9.9.9.9"), b"1.2.3.4, 9.9.9.9");
+        assert_eq!(forwarded_for(&headers, "9.9.9.9").unwrap(), b"1.2.3.4, 9.9.9.9");
         headers.append("x-forwarded-for", HeaderValue::from_static("5.6.7.8"));
-        assert_eq!(&*forwarded_for(&headers, "9.9.9.9"), b"1.2.3.4, 5.6.7.8, 9.9.9.9");
+        assert_eq!(forwarded_for(&headers, "9.9.9.9").unwrap(), b"1.2.3.4, 5.6.7.8, 9.9.9.9");
     }
 
     #[test]
     fn the_scheme_follows_the_policy() {
         use ProtoPolicy::{ForceHttps, Keep, Sanitize};
         for (said, policy, tls, told) in [
-            (None, Keep, false, "http"),
-            (None, Keep, true, "https"),
-            (Some(""), Keep, true, "https"),
-            (Some("wss"), Keep, false, "wss"),
-            (Some("https"), Sanitize, false, "http"),
-            (Some("http"), Sanitize, true, "https"),
-            (Some("http"), ForceHttps, false, "https"),
+            (None, Keep, false, Some("http")),
+            (None, Keep, true, Some("https")),
+            (Some(""), Keep, true, Some("https")),
+            (Some("wss"), Keep, false, None),
+            (Some("https"), Sanitize, false, Some("http")),
+            (Some("http"), Sanitize, true, Some("https")),
+            (Some("http"), ForceHttps, false, Some("https")),
         ] {
             let mut headers = HeaderMap::new();
             if let Some(said) = said {
                 headers.insert("x-forwarded-proto", HeaderValue::from_static(said));
             }
-            assert_eq!(forwarded_proto(&headers, policy, tls), told.as_bytes(), "{said:?} {policy:?} {tls}");
+            assert_eq!(forwarded_proto(&headers, policy, tls), told, "{said:?} {policy:?} {tls}");
         }
     }
 }

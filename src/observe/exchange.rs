@@ -47,10 +47,8 @@ pub struct Client {
 pub struct Exchange {
     /// The request as it came, after the fields that its `Connection` names were removed.
     pub request: Parts,
-    /// `X-Forwarded-For` as endpoints get it; empty until it is known.
-    pub forwarded_for: Vec<u8>,
-    /// `X-Forwarded-Proto`, likewise.
-    pub forwarded_proto: Vec<u8>,
+    /// What endpoints are told about the client, once that is known.
+    pub told: Option<Told>,
     client: Arc<Client>,
     recorder: Arc<Recorder>,
     received: SystemTime,
@@ -62,6 +60,15 @@ pub struct Exchange {
     router_error: Option<String>,
     request_bytes: u64,
     response_bytes: u64,
+}
+
+/// What endpoints are told about the client.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The client's `X-Forwarded-For` with its address added; none where it brought no such field.
+    pub forwarded_for: Option<Vec<u8>>,
+    /// The scheme that the router states; none where the client's own word stands.
+    pub forwarded_proto: Option<&'static str>,
 }
 
 /// How far the exchange came.
@@ -82,8 +89,7 @@ impl Exchange {
         recorder.shard.exchange_opened();
         Box::new(Self {
             request,
-            forwarded_for: Vec::new(),
-            forwarded_proto: Vec::new(),
+            told: None,
             client,
             recorder,
             received: SystemTime::now(),
@@ -128,9 +134,32 @@ impl Exchange {
         str::from_utf8(&self.request_id).unwrap_or_default()
     }
 
+    /// `X-Forwarded-For`: as endpoints get it, or as the client sent it if none was tried.
+    #[must_use]
+    pub fn forwarded_for(&self) -> &[u8] {
+        match &self.told {
+            Some(Told { forwarded_for: Some(list), .. }) => list,
+            Some(Told { forwarded_for: None, .. }) => self.client.ip.as_bytes(),
+            None => field(&self.request.headers, "x-forwarded-for"),
+        }
+    }
+
+    /// `X-Forwarded-Proto`, likewise.
+    #[must_use]
+    pub fn forwarded_proto(&self) -> &[u8] {
+        match &self.told {
+            Some(Told { forwarded_proto: Some(scheme), .. }) => scheme.as_bytes(),
+            _ => field(&self.request.headers, "x-forwarded-proto"),
+        }
+    }
+
+    /// The router's own part is over; from here on endpoints are at work.
+    pub fn hand_over(&mut self, now: Instant) {
+        self.proxied = Some(now);
+    }
+
     /// An attempt at `endpoint` begins.
     pub fn attempt(&mut self, endpoint: &Arc<Endpoint>) {
-        self.proxied.get_or_insert_with(Instant::now);
         self.recorder.shard.attempt(endpoint.component);
         self.endpoint = Some(Arc::clone(endpoint));
     }
@@ -174,7 +203,6 @@ impl Exchange {
         let headers = &self.request.headers;
         let target = self.request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let facts = self.endpoint.as_ref().map(|endpoint| &endpoint.facts);
-        let proxied = !self.forwarded_for.is_empty();
         sink.push(&Entry {
             host: host(&self.request),
             received: self.received,
@@ -188,8 +216,8 @@ impl Exchange {
             user_agent: field(headers, USER_AGENT.as_str()),
             remote_addr: &self.client.address,
             backend_addr: self.endpoint.as_ref().map_or("", |endpoint| endpoint.peer.address()),
-            x_forwarded_for: if proxied { &self.forwarded_for } else { field(headers, "x-forwarded-for") },
-            x_forwarded_proto: if proxied { &self.forwarded_proto } else { field(headers, "x-forwarded-proto") },
+            x_forwarded_for: self.forwarded_for(),
+            x_forwarded_proto: self.forwarded_proto(),
             request_id: &self.request_id,
             response_time: Some(took),
             gorouter_time: Some(router_time),

@@ -13,7 +13,7 @@ use super::{Proxy, prepare::Prepared};
 use crate::{
     failure::{Failure, Fate, Retry, Verdict},
     observe::{
-        exchange::{Exchange, host},
+        exchange::{Exchange, host, target},
         failures,
         metrics::Tally,
     },
@@ -34,19 +34,21 @@ impl Proxy {
         pool: &Arc<Pool>,
         prepared: &Prepared,
         mut body: Replayable<Incoming>,
+        mut now: std::time::Instant,
     ) -> Result<Reply<Incoming>, Failure> {
         let mut rotation = Rotation::new(pool, None);
         let mut counted = 0;
         let mut tries = 0_u32;
         let mut last: Option<Failure> = None;
+        exchange.hand_over(now);
         loop {
-            let lease = match rotation.next(pool, self.now(), &self.settings.pick) {
+            let lease = match rotation.next(pool, self.moment(now), &self.settings.pick) {
                 Ok(lease) => Arc::clone(lease),
                 Err(why) => return Err(last.unwrap_or_else(|| unavailable(why, exchange))),
             };
             tries += 1;
             exchange.attempt(lease.endpoint());
-            let failed = match self.try_endpoint(exchange, lease.endpoint(), prepared, body).await {
+            let failed = match self.try_endpoint(exchange, lease.endpoint(), prepared, body, now).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
@@ -65,6 +67,7 @@ impl Proxy {
             }
             exchange.shard().retry(failures::retry(&failure));
             last = Some(failure);
+            now = std::time::Instant::now();
         }
     }
 
@@ -74,13 +77,17 @@ impl Proxy {
         endpoint: &Arc<Endpoint>,
         prepared: &Prepared,
         body: Replayable<Incoming>,
+        now: std::time::Instant,
     ) -> Result<Reply<Incoming>, SendFailed<Incoming>> {
         let facts = &endpoint.facts;
         let instance = if facts.instance_id.is_empty() { endpoint.peer.address() } else { &facts.instance_id };
+        let target = target(&exchange.request);
+        let mut digits = itoa::Buffer::new();
+        let request_start = prepared.request_start.text(&mut digits);
         let stated: [(&str, &[u8]); 8] = [
-            ("X-Forwarded-For", &exchange.forwarded_for),
-            ("X-Forwarded-Proto", &exchange.forwarded_proto),
-            ("X-Request-Start", &prepared.request_start),
+            ("X-Forwarded-For", exchange.forwarded_for()),
+            ("X-Forwarded-Proto", exchange.forwarded_proto()),
+            ("X-Request-Start", request_start),
             ("X-Vcap-Request-Id", exchange.request_id().as_bytes()),
             ("X-Cf-Applicationid", facts.app_id.as_bytes()),
             ("X-Cf-Instanceid", instance.as_bytes()),
@@ -89,7 +96,7 @@ impl Proxy {
         ];
         let head = RequestHead {
             method: &exchange.request.method,
-            target: &prepared.target,
+            target: &target,
             host: host(&exchange.request),
             headers: &exchange.request.headers,
             added: if prepared.takes_trailers { &stated } else { &stated[..7] },
@@ -104,7 +111,7 @@ impl Proxy {
                 .settings
                 .endpoint_timeout
                 .filter(|_| prepared.wants.is_none())
-                .map(|timeout| Instant::now() + timeout),
+                .map(|timeout| Instant::from_std(now + timeout)),
             max_head: self.settings.max_response_head,
         };
         let replayable = prepared.replayable && body.is_empty();
@@ -132,7 +139,7 @@ impl Proxy {
             return;
         }
         let endpoint = lease.endpoint();
-        match self.table.report(pool, lease, verdict.fate, self.now()) {
+        match self.table.report(pool, lease, verdict.fate, self.moment(std::time::Instant::now())) {
             Reported::Pruned => tracing::info!(
                 target: "registry",
                 route = pool.route().key(),

@@ -25,7 +25,7 @@ enum Source {
     /// The router's own words.
     Own(Option<Bytes>),
     /// An endpoint's.
-    Endpoint(Box<ReplyBody<Incoming>>),
+    Endpoint(ReplyBody<Incoming>),
 }
 
 impl ClientBody {
@@ -39,7 +39,7 @@ impl ClientBody {
     /// An endpoint's answer.
     #[must_use]
     pub fn endpoint(body: ReplyBody<Incoming>, exchange: Box<Exchange>) -> Self {
-        Self { source: Source::Endpoint(Box::new(body)), exchange: Some(exchange), sent: 0 }
+        Self { source: Source::Endpoint(body), exchange: Some(exchange), sent: 0 }
     }
 
     /// The request's body as far as it came before the router answered itself.
@@ -58,7 +58,7 @@ impl Body for ClientBody {
         match &mut self.source {
             Source::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Source::Endpoint(body) => {
-                let frame = Pin::new(&mut **body).poll_frame(cx);
+                let frame = Pin::new(body).poll_frame(cx);
                 if let Poll::Ready(Some(Ok(frame))) = &frame
                     && let Some(data) = frame.data_ref()
                 {

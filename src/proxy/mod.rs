@@ -114,9 +114,13 @@ impl Proxy {
         body: Replayable<Incoming>,
         wants: Option<&HeaderValue>,
     ) -> Result<Reply<Incoming>, Failure> {
-        let pool = resolve::resolve(&self.table, exchange, self.settings.empty_pool_is_503)?;
+        let pool = resolve::resolve(&self.table, exchange, self.settings.empty_pool_is_503);
+        // The clock is read once between the look-up and the first attempt; both are measured by it.
+        let now = Instant::now();
+        exchange.shard().route_lookup_time(now.duration_since(exchange.started()));
+        let pool = pool?;
         let prepared = Prepared::new(exchange, &self.settings, wants);
-        self.attempt(exchange, &pool, &prepared, body).await
+        self.attempt(exchange, &pool, &prepared, body, now).await
     }
 
     fn fail(&self, failure: &Failure, exchange: Box<Exchange>) -> Response<ClientBody> {
@@ -126,7 +130,7 @@ impl Proxy {
         reply::failure(failure, exchange)
     }
 
-    fn now(&self) -> Moment {
-        Moment::from_ms(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    fn moment(&self, now: Instant) -> Moment {
+        Moment::from_ms(u64::try_from(now.duration_since(self.origin).as_millis()).unwrap_or(u64::MAX))
     }
 }

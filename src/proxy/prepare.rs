@@ -1,6 +1,6 @@
 //! What all attempts of a request have in common.
 
-use std::time::UNIX_EPOCH;
+use std::{sync::Arc, time::UNIX_EPOCH};
 
 use http::{
     HeaderValue, Method,
@@ -12,14 +12,13 @@ use uuid::Uuid;
 use super::Settings;
 use crate::{
     headers::{forwarded, hop_by_hop},
-    observe::exchange::{Exchange, target},
+    observe::exchange::{Exchange, Told},
     upstream::request::Connection,
 };
 
 /// The parts of a request's head that do not depend on the endpoint.
 pub struct Prepared {
-    pub(super) target: String,
-    pub(super) request_start: Vec<u8>,
+    pub(super) request_start: RequestStart,
     pub(super) takes_trailers: bool,
     pub(super) expects_continue: bool,
     pub(super) announce_empty: bool,
@@ -28,23 +27,42 @@ pub struct Prepared {
     pub(super) one_request_per_connection: bool,
 }
 
+/// `X-Request-Start`.
+pub enum RequestStart {
+    /// What the client said.
+    Said(Box<[u8]>),
+    /// When the request was received, milliseconds since the epoch.
+    Ours(u64),
+}
+
+impl RequestStart {
+    /// The text, written into `buffer` if it is ours.
+    pub(super) fn text<'b>(&'b self, buffer: &'b mut itoa::Buffer) -> &'b [u8] {
+        match self {
+            Self::Said(text) => text,
+            Self::Ours(ms) => buffer.format(*ms).as_bytes(),
+        }
+    }
+}
+
 impl Prepared {
     /// Works the head out, and notes in `exchange` what endpoints are told about the client.
     pub fn new(exchange: &mut Exchange, settings: &Settings, wants: Option<&HeaderValue>) -> Self {
-        let client = exchange.client().clone();
+        let client = Arc::clone(exchange.client());
         let headers = &exchange.request.headers;
-        let forwarded_for = forwarded::forwarded_for(headers, &client.ip).into_owned();
-        let forwarded_proto = forwarded::forwarded_proto(headers, settings.proto, client.tls).to_vec();
+        let told = Told {
+            forwarded_for: forwarded::forwarded_for(headers, &client.ip),
+            forwarded_proto: forwarded::forwarded_proto(headers, settings.proto, client.tls),
+        };
         let request_start = match forwarded::request_start(headers) {
-            Some(said) => said.to_vec(),
+            Some(said) => RequestStart::Said(said.into()),
             None => {
                 let ms = exchange.received().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-                itoa::Buffer::new().format(ms).as_bytes().to_vec()
+                RequestStart::Ours(u64::try_from(ms).unwrap_or(u64::MAX))
             }
         };
         let method = &exchange.request.method;
         let prepared = Self {
-            target: target(&exchange.request).into_owned(),
             request_start,
             takes_trailers: hop_by_hop::takes_trailers(headers),
             expects_continue: headers.contains_key(EXPECT),
@@ -53,8 +71,7 @@ impl Prepared {
             wants: wants.cloned(),
             one_request_per_connection: settings.one_request_per_connection,
         };
-        exchange.forwarded_for = forwarded_for;
-        exchange.forwarded_proto = forwarded_proto;
+        exchange.told = Some(told);
         prepared
     }
 

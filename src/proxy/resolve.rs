@@ -1,6 +1,6 @@
 //! From a request to the pool that serves it (gorouter.md section 7.3).
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use crate::{
     failure::Failure,
@@ -19,10 +19,7 @@ pub fn resolve(table: &Table, exchange: &Exchange, empty_is_503: bool) -> Result
     if bare.is_empty() || *bare == *exchange.client().ip {
         return Err(Failure::EmptyHost);
     }
-    let begun = Instant::now();
-    let pool = table.lookup(name, exchange.request.uri.path());
-    exchange.shard().route_lookup_time(begun.elapsed());
-    match pool {
+    match table.lookup(name, exchange.request.uri.path()) {
         Some(pool) if !pool.leases().is_empty() => Ok(pool),
         Some(_) if empty_is_503 => Err(Failure::NoEndpoints { host: name.into() }),
         Some(_) | None => Err(Failure::UnknownRoute { host: name.into() }),

@@ -42,7 +42,6 @@ pub struct Connection {
     pub(super) generation: u64,
     pub(super) read: BytesMut,
     pub(super) exchanges: u32,
-    pub(super) idle_since: Instant,
     /// Kept from exchange to exchange: a deadline that is only moved ahead needs no timer of its own.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -50,8 +49,7 @@ pub struct Connection {
 impl Connection {
     /// A connection on which nothing was sent yet.
     pub fn new(stream: Stream, peer: Peer, generation: u64) -> Self {
-        let idle_since = Instant::now();
-        Self { stream, peer, generation, read: BytesMut::new(), exchanges: 0, idle_since, timer: None }
+        Self { stream, peer, generation, read: BytesMut::new(), exchanges: 0, timer: None }
     }
 
     fn poll_deadline(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {

@@ -32,10 +32,18 @@ pub struct Limits {
 #[derive(Clone)]
 pub struct Home(Arc<Mutex<Shelves>>);
 
+/// A connection and the sweep after which it was put down.
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
 struct Shelves {
-    by_peer: HashMap<Peer, Vec<Connection>, BuildHasherDefault<Digest>>,
+    by_peer: HashMap<Peer, Vec<Idle>, BuildHasherDefault<Digest>>,
     total: usize,
     limits: Limits,
+    /// The time of the last sweep: exact enough for ages, and no clock is read per request.
+    now: Instant,
 }
 
 /// Peers carry their hash with them.
@@ -60,7 +68,7 @@ impl Home {
     /// No connections yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(Mutex::new(Shelves { by_peer: HashMap::default(), total: 0, limits })))
+        Self(Arc::new(Mutex::new(Shelves { by_peer: HashMap::default(), total: 0, limits, now: Instant::now() })))
     }
 
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
@@ -76,10 +84,9 @@ impl Home {
         let mut shelves = self.shelves();
         let shelf = shelves.by_peer.get_mut(peer)?;
         let found = loop {
-            let connection = shelf.pop();
-            match &connection {
-                Some(stale) if stale.generation != generation => {}
-                _ => break connection,
+            match shelf.pop() {
+                Some(stale) if stale.connection.generation != generation => {}
+                found => break found.map(|idle| idle.connection),
             }
         };
         let left = shelf.len();
@@ -93,16 +100,15 @@ impl Home {
 
     /// Keeps `connection` for the next request to its peer, if there is room.
     pub fn put(&self, mut connection: Connection) {
-        connection.idle_since = Instant::now();
         connection.read = bytes::BytesMut::new();
         let mut shelves = self.shelves();
         if shelves.total >= shelves.limits.total {
             return;
         }
-        let per_peer = shelves.limits.per_peer;
+        let (per_peer, since) = (shelves.limits.per_peer, shelves.now);
         let shelf = shelves.by_peer.entry(connection.peer.clone()).or_default();
         if shelf.len() < per_peer {
-            shelf.push(connection);
+            shelf.push(Idle { connection, since });
             shelves.total += 1;
         }
     }
@@ -111,15 +117,18 @@ impl Home {
     pub fn sweep(&self, now: Instant, generation: u64) {
         let mut gone = Vec::new();
         let mut shelves = self.shelves();
+        shelves.now = now;
         shelves.by_peer.retain(|_, shelf| {
-            gone.extend(shelf.extract_if(.., |connection| {
-                connection.generation != generation
-                    || now.duration_since(connection.idle_since) >= IDLE_TIMEOUT
-                    || !connection.stream.is_quiet()
+            gone.extend(shelf.extract_if(.., |idle| {
+                idle.connection.generation != generation
+                    || now.duration_since(idle.since) >= IDLE_TIMEOUT
+                    || !idle.connection.stream.is_quiet()
             }));
             !shelf.is_empty()
         });
         shelves.total = shelves.by_peer.values().map(Vec::len).sum();
+        drop(shelves);
+        drop(gone);
     }
 
     /// Drops all of them.

@@ -128,7 +128,10 @@ impl Stream {
 
 fn write_plain(tcp: &mut TcpStream, cx: &mut Context<'_>, parts: [&[u8]; 3]) -> Poll<io::Result<usize>> {
     let total: usize = parts.iter().map(|part| part.len()).sum();
-    if parts.iter().filter(|part| !part.is_empty()).count() > 1 && total <= GATHER {
+    if let Some(only) = parts.iter().find(|part| part.len() == total) {
+        return Pin::new(tcp).poll_write(cx, only);
+    }
+    if total <= GATHER {
         let mut together = [0; GATHER];
         let mut at = 0;
         for part in parts {

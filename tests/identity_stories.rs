@@ -1,0 +1,8 @@
+//! Stories about the main promise: a request reaches an instance that proved itself, or the client is told why not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story whose scene cannot be set must stop there")]
+
+mod support;
+
+#[path = "identity_stories/basics.rs"]
+mod basics;
