@@ -23,5 +23,6 @@ mod scene;
 mod status;
 #[path = "http_stories/streaming.rs"]
 mod streaming;
+mod support;
 #[path = "http_stories/tunnels.rs"]
 mod tunnels;

@@ -1,40 +1,33 @@
-//! A router in this process between a raw client and an app that says what a story tells it to.
+//! A router between a raw client and an app that says what a story tells it to.
 
 use std::{
     io,
     net::SocketAddr,
-    path::PathBuf,
+    ops::Deref,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use trueroute::{
-    app::{Addresses, Bound, Router},
-    config,
-};
 use trueroute_testkit::{
-    App, Client, Nats, Registration, Tempdir,
+    App, Bus, Client, Nats, Registration,
     app::{Received, Reply},
     client::Response,
     eventually,
 };
 
-use super::message::{HELLO, Message};
-
-/// Nothing in these stories takes longer unless it hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use super::{
+    message::{HELLO, Message},
+    support::{self, PATIENCE, RouterBuilder, RouterUnderTest},
+};
 
 /// What the plain app is registered as.
 pub(crate) const APP_ID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
 pub(crate) const INSTANCE_ID: &str = "0a1b2c3d-0000-4000-8000-000000000005";
 
-/// A router at work. Fields end in this order.
+/// A router at work and an app behind it; everything that a router tells, it tells too.
 pub(crate) struct Scene {
-    pub(crate) router: Router,
+    pub(crate) router: RouterUnderTest,
     pub(crate) app: App,
-    pub(crate) nats: Nats,
     says: Arc<Mutex<Reply>>,
-    dir: Tempdir,
 }
 
 /// How the client's connection is after an answer.
@@ -46,88 +39,36 @@ pub(crate) enum After {
     Closed,
 }
 
-/// The configuration of the recorded exchanges, with `further` keys beside or instead.
-pub(crate) fn settings(nats: &Nats, dir: &Tempdir, further: &str) -> String {
-    let (port, log) = (nats.port(), dir.path().join("access.log"));
-    let usual = [
-        "port: 0".to_owned(),
-        "status: {port: 0, user: ops, pass: secret, routes: {port: 0}}".to_owned(),
-        "prometheus: {enabled: true, port: 0}".to_owned(),
-        format!("nats: {{hosts: [{{hostname: 127.0.0.1, port: {port}}}]}}"),
-        format!("access_log: {{file: {}}}", log.display()),
-        "start_response_delay_interval: 0s".to_owned(),
-        "disable_keep_alives: true".to_owned(),
-        "endpoint_timeout: 2s".to_owned(),
-        "backends: {max_attempts: 3}".to_owned(),
-    ];
-    let key = |line: &str| line.split(':').next().map(str::to_owned);
-    let named = |line: &String| further.lines().any(|other| key(other) == key(line));
-    let kept: Vec<String> = usual.into_iter().filter(|line| !named(line)).collect();
-    format!("{}\n{further}\n", kept.join("\n"))
-}
-
-pub(crate) async fn bind(nats: &Nats, dir: &Tempdir, further: &str) -> Bound {
-    let parsed = config::parse(&settings(nats, dir, further)).unwrap();
-    Router::bind(parsed.config).await.unwrap()
+/// A router with the settings of the recorded exchanges.
+pub(crate) fn recorded() -> RouterBuilder {
+    let router = support::Scene::over(Bus::Small(Nats::start())).router();
+    router.set("disable_keep_alives", true).set("endpoint_timeout", "2s")
 }
 
 impl Scene {
-    /// The usual router, app and registrations.
+    /// The recorded settings, and an app that says one thing.
     pub(crate) async fn new() -> Self {
-        Self::with("").await
+        Self::with(recorded()).await
     }
 
-    /// The same with further configuration.
-    pub(crate) async fn with(further: &str) -> Self {
+    /// The same with other settings.
+    pub(crate) async fn with(router: RouterBuilder) -> Self {
         let says = Arc::new(Mutex::new(raw(HELLO)));
         let heard = Arc::clone(&says);
         let rule = move |_: &Received| heard.lock().unwrap().clone();
-        Self::set(App::builder("a").instance(INSTANCE_ID).rule(rule).start(), says, further).await
+        Self::set(router, App::builder("a").instance(INSTANCE_ID).rule(rule).start(), says).await
     }
 
-    /// The same with an app that decides by the path, see [`Reply::by_path`].
-    pub(crate) async fn by_path(further: &str) -> Self {
-        Self::set(App::builder("a").instance(INSTANCE_ID).start(), Arc::new(Mutex::new(Reply::Echo)), further).await
+    /// An app that decides by the path, see [`Reply::by_path`].
+    pub(crate) async fn by_path(router: RouterBuilder) -> Self {
+        Self::set(router, App::builder("a").instance(INSTANCE_ID).start(), Arc::new(Mutex::new(Reply::Echo))).await
     }
 
-    async fn set(app: App, says: Arc<Mutex<Reply>>, further: &str) -> Self {
-        let (nats, dir) = (Nats::start(), Tempdir::new().unwrap());
-        let router = bind(&nats, &dir, further).await.open().await.unwrap();
-        let scene = Self { router, app, nats, says, dir };
+    async fn set(router: RouterBuilder, app: App, says: Arc<Mutex<Reply>>) -> Self {
+        let scene = Self { router: router.start().await, app, says };
         let uris = ["app.example.com", "*.wild.example.com", "path.example.com/ctx"];
-        scene.register(uris.iter().fold(plain(scene.app.addr()), |message, uri| message.uri(uri))).await;
-        scene.knows("path.example.com", "/ctx").await;
+        scene.register(&uris.iter().fold(plain(scene.app.addr()), |message, uri| message.uri(uri))).await;
         scene
-    }
-
-    /// Sends a registration; it counts once [`Scene::knows`] says so.
-    pub(crate) async fn register(&self, message: Registration) {
-        message.register(&self.nats.url()).await.unwrap();
-    }
-
-    /// Sends a registration for one host and waits until it counts.
-    pub(crate) async fn route(&self, host: &str, message: Registration) {
-        self.register(message.uri(host)).await;
-        self.knows(host, "/").await;
-    }
-
-    /// Waits until the table has an endpoint for this host and path.
-    pub(crate) async fn knows(&self, host: &str, path: &str) {
-        let table = self.router.table();
-        eventually(PATIENCE, async || table.lookup(host, path).is_some_and(|pool| !pool.is_empty())).await;
-    }
-
-    pub(crate) fn addresses(&self) -> Addresses {
-        self.router.addresses()
-    }
-
-    /// Where clients go.
-    pub(crate) fn http(&self) -> SocketAddr {
-        local(self.addresses().http.unwrap())
-    }
-
-    pub(crate) async fn client(&self) -> Client {
-        Client::connect(self.http()).await.unwrap().patience(PATIENCE)
     }
 
     /// What the app answers from now on.
@@ -190,29 +131,18 @@ impl Scene {
         Message::read(&self.app.last().expect("the app got a request").raw)
     }
 
-    pub(crate) fn access_log(&self) -> PathBuf {
-        self.dir.path().join("access.log")
+    /// Waits until the access log has so many lines.
+    pub(crate) async fn lines(&self, count: usize) -> Vec<String> {
+        eventually(PATIENCE, async || self.access_log().len() >= count).await;
+        self.access_log()
     }
+}
 
-    /// The complete lines of the access log.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.access_log()).unwrap_or_default();
-        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-        complete.lines().map(str::to_owned).collect()
-    }
+impl Deref for Scene {
+    type Target = RouterUnderTest;
 
-    /// Waits for the first line of the access log that `is_it`.
-    pub(crate) async fn line(&self, is_it: impl Fn(&str) -> bool) -> String {
-        let find = || self.lines().into_iter().find(|line| is_it(line));
-        eventually(PATIENCE, async || find().is_some()).await;
-        find().unwrap()
-    }
-
-    /// One value of `/metrics`, 0 while there is no such line.
-    pub(crate) fn metric(&self, name: &str) -> f64 {
-        let page = self.router.metrics().render();
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().unwrap())
+    fn deref(&self) -> &RouterUnderTest {
+        &self.router
     }
 }
 
@@ -225,11 +155,6 @@ pub(crate) fn plain(addr: SocketAddr) -> Registration {
 /// An answer of exactly these bytes, after which the app closes.
 pub(crate) fn raw(bytes: &str) -> Reply {
     Reply::RawThenClose(bytes.into())
-}
-
-/// The same address on the loopback interface.
-pub(crate) fn local(addr: SocketAddr) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], addr.port()))
 }
 
 /// A response with its body as the client understands it.
