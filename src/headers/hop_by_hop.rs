@@ -53,9 +53,6 @@ pub fn is_of_connection(name: &str) -> bool {
 
 /// Removes the fields that the client's `Connection` names.
 pub fn remove_named(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
-    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
