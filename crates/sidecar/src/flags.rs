@@ -8,10 +8,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use tracing::level_filters::LevelFilter;
 
-use crate::log::chain;
-use crate::settings::{
-    AddressError, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode, NatsServer, OnRefused,
-    Registration, Settings, Timeouts, host_and_port,
+use crate::{
+    log::chain,
+    settings::{
+        AddressError, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode, NatsServer, OnRefused,
+        Registration, Settings, Timeouts, host_and_port,
+    },
 };
 
 /// Terminates TLS beside an app, and tells routers where it is.

@@ -21,14 +21,12 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Sends events of this crate at `level` and above, and warnings of all others, to standard error.
+/// Sends events of this crate and of `trueroute-identity` at `level` and above to standard error.
 ///
+/// Other crates stay silent: what matters of theirs is told here, once, and not at every attempt to reconnect.
 /// Does nothing if the process has a subscriber already.
 pub fn start(level: LevelFilter) {
-    let ours = Targets::new()
-        .with_default(level.min(LevelFilter::ERROR))
-        .with_target("trueroute_sidecar", level)
-        .with_target("trueroute_identity", level);
+    let ours = Targets::new().with_target("trueroute_sidecar", level).with_target("trueroute_identity", level);
     let _ = tracing_subscriber::registry().with(Lines.with_filter(ours)).try_init();
 }
 
