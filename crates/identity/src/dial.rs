@@ -123,8 +123,7 @@ impl Dialer {
         let mut config = self.config.clone();
         config.dangerous().set_certificate_verifier(check.clone());
         config.client_auth_cert_resolver = check.clone();
-        // An address and a name that SNI cannot carry go without; the check knows the name anyway.
-        config.enable_sni = matches!(name.server_name(), Some(ServerName::DnsName(_)));
+        // The check knows the name; this one is for SNI, where an address is never sent.
         let server_name = match name.server_name() {
             Some(server_name) => server_name.clone(),
             None => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into()),

@@ -17,44 +17,37 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// How much of `wire` belongs to the record at hand, and whether that completes it. What is no record
-    /// is declared complete as it comes, so that rustls gets to see and refuse it.
-    pub(crate) fn next(&mut self, wire: &[u8]) -> (usize, bool) {
-        if self.lost {
-            return (wire.len().min(LONGEST), true);
-        }
-        let mut used = 0;
-        if self.body_left == 0 {
-            used = (HEADER - self.header_len).min(wire.len());
-            self.header[self.header_len..self.header_len + used].copy_from_slice(&wire[..used]);
-            self.header_len += used;
-            if self.header_len < HEADER {
-                return (used, false);
+    /// Follows `wire`, which continues what was seen before.
+    pub(crate) fn follow(&mut self, mut wire: &[u8]) {
+        while !wire.is_empty() && !self.lost {
+            if self.body_left == 0 {
+                let used = (HEADER - self.header_len).min(wire.len());
+                self.header[self.header_len..self.header_len + used].copy_from_slice(&wire[..used]);
+                self.header_len += used;
+                wire = &wire[used..];
+                if self.header_len == HEADER {
+                    self.begin_body();
+                }
+            } else {
+                let body = self.body_left.min(wire.len());
+                self.body_left -= body;
+                wire = &wire[body..];
             }
-            self.begin_body();
         }
-        let body = self.body_left.min(wire.len() - used);
-        self.body_left -= body;
-        let whole = self.body_left == 0;
-        if whole {
-            self.header_len = 0;
-        }
-        (used + body, whole)
     }
 
     fn begin_body(&mut self) {
         self.first.get_or_insert(self.header);
         let length = usize::from(u16::from_be_bytes([self.header[3], self.header[4]]));
-        if length > LONGEST || !self.began_with_tls() {
-            self.lost = true;
-        } else {
-            self.body_left = length;
-        }
+        // What comes after a header that is none has no boundaries; rustls refuses it anyway.
+        self.lost = length > LONGEST || !self.began_with_tls();
+        self.body_left = length;
+        self.header_len = 0;
     }
 
     /// Whether the last record seen is whole. An end of the connection here is a clean one, as Go sees it.
     pub(crate) fn at_boundary(&self) -> bool {
-        self.header_len == 0 && !self.lost
+        self.header_len == 0 && self.body_left == 0 && !self.lost
     }
 
     /// Whether the first bytes can begin a TLS conversation, by Go's rule: an alert or a handshake record,
@@ -63,7 +56,9 @@ impl Frames {
         const ALERT: u8 = 21;
         const HANDSHAKE: u8 = 22;
         const NO_VERSION: u8 = 0x10;
-        self.first.is_none_or(|[kind, major, ..]| (kind == ALERT || kind == HANDSHAKE) && major < NO_VERSION)
+        let seen = self.first.as_ref().map_or(&self.header[..self.header_len], |first| first);
+        seen.first().is_none_or(|kind| [ALERT, HANDSHAKE].contains(kind))
+            && seen.get(1).is_none_or(|major| *major < NO_VERSION)
     }
 }
 
@@ -81,46 +76,32 @@ mod tests {
     #[test]
     fn records_end_at_the_same_places_however_they_are_cut() {
         let stream: Vec<u8> = [record(22, 3), record(23, 0), record(23, 700), record(21, 2)].concat();
-        let ends = vec![8, 13, 718, 725];
-        for piece in 1..stream.len() {
+        let ends = [0, 8, 13, 718, 725];
+        for piece in 1..=stream.len() {
             let mut frames = Frames::default();
-            let (mut at, mut found) = (0, Vec::new());
-            for mut chunk in stream.chunks(piece) {
-                while !chunk.is_empty() {
-                    let (used, whole) = frames.next(chunk);
-                    assert!(used > 0);
-                    at += used;
-                    chunk = &chunk[used..];
-                    if whole {
-                        found.push(at);
-                    }
-                    assert_eq!(whole, frames.at_boundary());
-                }
+            for (index, chunk) in stream.chunks(piece).enumerate() {
+                frames.follow(chunk);
+                let at = index * piece + chunk.len();
+                assert_eq!(frames.at_boundary(), ends.contains(&at), "at {at} in pieces of {piece}");
             }
-            assert_eq!(found, ends, "pieces of {piece}");
+            assert!(frames.began_with_tls());
         }
     }
 
     #[test]
-    fn what_is_no_record_is_passed_on_at_once() {
-        for (bytes, tls) in [
-            (&b"HTTP/1.1 400 Bad Request\r\n"[..], false),
-            (&[22, 3, 1, 0xff, 0xff, 0][..], true),
-            (&[23, 3, 3, 0, 1, 0][..], false),
-            (&[22, 16, 0, 0, 1, 0][..], false),
-            (&[21, 3, 3, 0, 2, 2, 40][..], true),
+    fn the_first_header_tells_tls_from_anything_else() {
+        for (bytes, tls, boundary) in [
+            (&b"HTTP/1.1 400 Bad Request\r\n"[..], false, false),
+            (b"H", false, false),
+            (b"", true, true),
+            (&[23, 3, 3, 0, 1, 0], false, false),
+            (&[22, 16, 0, 0, 1, 0], false, false),
+            (&[22, 3, 1, 0xff, 0xff, 0], true, false),
+            (&[21, 3, 3, 0, 2, 2, 40], true, true),
         ] {
             let mut frames = Frames::default();
-            let (used, whole) = frames.next(bytes);
-            assert!(used >= HEADER && whole, "{bytes:?}");
-            assert_eq!(frames.began_with_tls(), tls, "{bytes:?}");
+            frames.follow(bytes);
+            assert_eq!((frames.began_with_tls(), frames.at_boundary()), (tls, boundary), "{bytes:?}");
         }
-    }
-
-    #[test]
-    fn too_few_bytes_decide_nothing() {
-        let mut frames = Frames::default();
-        assert_eq!(frames.next(b"HTTP"), (4, false));
-        assert!(frames.began_with_tls() && !frames.at_boundary());
     }
 }

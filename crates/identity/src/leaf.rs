@@ -51,15 +51,15 @@ pub(crate) fn ip_address(octets: &[u8]) -> Option<std::net::IpAddr> {
 
 /// Text from the wire, fit for a header and a log line.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(
-            |c| if (' '..='~').contains(&c) { either(Some(c), None) } else { either(None, Some(c.escape_default())) },
-        )
-        .collect()
-}
-
-fn either(plain: Option<char>, escaped: Option<std::char::EscapeDefault>) -> impl Iterator<Item = char> {
-    plain.into_iter().chain(escaped.into_iter().flatten())
+    let mut told = String::with_capacity(text.len());
+    for c in text.chars() {
+        if (' '..='~').contains(&c) {
+            told.push(c);
+        } else {
+            told.extend(c.escape_default());
+        }
+    }
+    told
 }
 
 /// The name by which Go speaks of an authority: common name, else organization, else serial number.

@@ -25,6 +25,10 @@ use tokio::{
 
 use crate::frame::Frames;
 
+mod wire;
+
+use wire::{Now, Waiting};
+
 /// Wire bytes of one recv at most: eight records.
 pub(crate) const SCRATCH: usize = 128 * 1024;
 
@@ -285,43 +289,39 @@ impl Session {
         })
     }
 
-    /// Hands `wire` to rustls record by record, which is all that its buffer takes, and moves the text out
-    /// in between.
+    /// Hands `wire` to rustls by the bufferful, which is about a record, and moves the text out in between.
+    ///
+    /// The pieces are not cut at the ends of records: rustls gives its buffer back whenever that is empty, and
+    /// would grow it again for each record.
     fn decrypt(&mut self, wire: &[u8], text: &mut BytesMut) -> io::Result<()> {
+        self.frames.follow(wire);
         let mut wire = wire;
         while !wire.is_empty() && !self.close_notified {
-            let (part, whole) = self.frames.next(wire);
-            let (mut record, rest) = wire.split_at(part);
-            wire = rest;
-            while !record.is_empty() {
-                match self.tls.read_tls(&mut record as &mut dyn Read) {
-                    Ok(0) => break,
-                    Ok(_) => {}
-                    Err(error) => {
-                        self.dead = Some(Dead::Io(error.kind()));
-                        return Err(error);
-                    }
-                }
+            if let Err(error) = self.tls.read_tls(&mut wire as &mut dyn Read) {
+                self.dead = Some(Dead::Io(error.kind()));
+                return Err(error);
             }
-            if !whole {
-                continue;
-            }
-            match self.tls.process_new_packets() {
+            let processed = self.tls.process_new_packets();
+            self.move_text(text); // also what came before a broken record
+            match processed {
                 Ok(state) => self.close_notified = state.peer_has_closed(),
                 Err(error) => return Err(self.fail(error)),
             }
-            let before = text.len();
-            let mut reader = self.tls.reader();
-            while let Ok(chunk) = reader.fill_buf()
-                && !chunk.is_empty()
-            {
-                let count = chunk.len();
-                text.extend_from_slice(chunk);
-                reader.consume(count);
-            }
-            self.app_bytes_in += (text.len() - before) as u64;
         }
         Ok(())
+    }
+
+    fn move_text(&mut self, text: &mut BytesMut) {
+        let before = text.len();
+        let mut reader = self.tls.reader();
+        while let Ok(chunk) = reader.fill_buf()
+            && !chunk.is_empty()
+        {
+            let count = chunk.len();
+            text.extend_from_slice(chunk);
+            reader.consume(count);
+        }
+        self.app_bytes_in += (text.len() - before) as u64;
     }
 
     fn fail(&mut self, error: rustls::Error) -> io::Error {
@@ -381,54 +381,5 @@ impl Dead {
             Self::Tls(cause) => io::Error::new(io::ErrorKind::InvalidData, cause.clone()),
             Self::Io(kind) => (*kind).into(),
         }
-    }
-}
-
-/// A socket as rustls writes to it, with a waker for when it is full.
-struct Waiting<'a, 'b> {
-    io: &'a mut TcpStream,
-    cx: &'a mut Context<'b>,
-}
-
-impl Write for Waiting<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        blocked(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
-    }
-
-    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [one] => self.write(one),
-            _ => blocked(Pin::new(&mut *self.io).poll_write_vectored(self.cx, slices)),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn blocked(poll: Poll<io::Result<usize>>) -> io::Result<usize> {
-    match poll {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-    }
-}
-
-/// A socket as rustls writes to it, without waiting.
-struct Now<'a> {
-    io: &'a TcpStream,
-}
-
-impl Write for Now<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.try_write(bytes)
-    }
-
-    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.io.try_write_vectored(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

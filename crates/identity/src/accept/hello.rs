@@ -54,11 +54,7 @@ impl Reading {
     }
 
     fn judge(&mut self, mut wire: &[u8]) -> Result<Option<server::Accepted>, NoHello> {
-        let mut ahead = wire;
-        while !ahead.is_empty() {
-            let (used, _) = self.frames.next(ahead);
-            ahead = &ahead[used..];
-        }
+        self.frames.follow(wire);
         while !wire.is_empty() {
             self.acceptor.read_tls(&mut wire).map_err(|error| quiet(AcceptRefusal::Io(error)))?;
         }

@@ -42,7 +42,9 @@ async fn an_alert_is_told_in_gos_words_and_put_in_its_class() {
 
 #[tokio::test]
 async fn a_plain_peer_is_known_by_its_first_bytes() {
-    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.2\r\n", b"220 ready\r\n", &[0; 64]] {
+    for answer in
+        [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.2\r\n", b"220 ready\r\n", b"H", &[0; 64]]
+    {
         let refusal = refused_by(answering(answer.to_vec()).await).await;
         assert!(matches!(refusal, Refusal::NotTls), "{refusal:?}");
         assert_eq!(refusal.to_string(), "tls: first record does not look like a TLS handshake");
@@ -52,7 +54,7 @@ async fn a_plain_peer_is_known_by_its_first_bytes() {
 #[tokio::test]
 async fn a_close_a_reset_and_a_silence_are_told_apart() {
     assert_eq!(refused_by(answering(Vec::new()).await).await.to_string(), "EOF");
-    assert!(matches!(refused_by(answering(b"HTTP".to_vec()).await).await, Refusal::Eof));
+    assert!(matches!(refused_by(answering(vec![0x16, 3, 3, 0]).await).await, Refusal::Eof));
     let resetting = Peer::start(async |mut io| {
         read_hello(&mut io).await?;
         io.set_zero_linger()

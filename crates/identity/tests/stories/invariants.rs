@@ -86,3 +86,18 @@ async fn no_session_is_resumed() {
         assert_eq!(server.outcome().await.unwrap(), Some(rustls::HandshakeKind::Full));
     }
 }
+
+/// Workers move these between tasks: a type that stops being `Send` stops the router from compiling, here first.
+#[test]
+fn what_is_handed_round_can_be_handed_round() {
+    fn send<T: Send + 'static>() {}
+    fn shared<T: Send + Sync + 'static>() {}
+    send::<trueroute_identity::Secured>();
+    send::<trueroute_identity::Accepted>();
+    send::<trueroute_identity::Pending>();
+    shared::<Refusal>();
+    shared::<trueroute_identity::Dialer>();
+    shared::<trueroute_identity::Acceptor>();
+    shared::<trueroute_identity::Credentials>();
+    shared::<trueroute_identity::Trust>();
+}

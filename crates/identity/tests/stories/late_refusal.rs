@@ -101,6 +101,23 @@ async fn a_large_upload_hears_the_refusal_too() {
     }
 }
 
+/// The peer has spoken and gone before we write: the write fails, and what it said is still there to hear.
+#[tokio::test]
+async fn a_failed_write_hears_what_was_said_before() {
+    let (ca, routers) = (Ca::new("instance-ca"), Ca::new("router-ca"));
+    let server = TlsServer::demanding(&ca.issue(Leaf::of(INSTANCE)), &TLS13, &routers).start().await;
+    let mut secured = dialer(trust_in(&ca)).secure(server.connect().await, &ExpectedName::new(INSTANCE)).await.unwrap();
+    poll_fn(|cx| secured.poll_flush(cx)).await.unwrap();
+    assert!(server.outcome().await.is_err());
+    let mut writes = 0;
+    while poll_fn(|cx| secured.poll_write(cx, &[b'x'; 1024])).await.is_ok() {
+        writes += 1;
+        assert!(writes < 10_000, "a closed connection takes everything");
+    }
+    let refusal = secured.late_refusal();
+    assert!(matches!(refusal, Some(Refusal::OurCertificateRefused(A::CertificateRequired))), "{refusal:?}");
+}
+
 #[tokio::test]
 async fn an_alert_after_a_response_is_no_refusal() {
     let ca = Ca::new("instance-ca");
