@@ -44,15 +44,14 @@ pub struct Flags {
     /// What a router sees when the app refuses a connection
     #[arg(long, value_enum, default_value = "rst")]
     on_refused: RefusedWord,
+    /// Least important log lines to write
+    #[arg(long, value_enum, default_value = "info")]
+    log_level: LevelWord,
 
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
     registration: RegistrationFlags,
-
-    /// Least important log lines to write
-    #[arg(long, value_enum, default_value = "info")]
-    log_level: LevelWord,
 }
 
 #[derive(Debug, clap::Args)]

@@ -90,7 +90,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
+        let told = cause.to_string();
+        // Some errors name their cause in their own words already.
+        if !text.ends_with(&told) {
+            let _ = write!(text, ": {told}");
+        }
         source = cause.source();
     }
     text
@@ -149,6 +153,22 @@ mod tests {
         ] {
             assert_eq!(Rfc3339(Duration::from_secs(seconds)).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes_each_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no such file")]
+        struct Cause;
+        #[derive(Debug, thiserror::Error)]
+        enum Outer {
+            #[error("reading")]
+            Silent(#[source] Cause),
+            #[error("reading: {0}")]
+            Telling(#[source] Cause),
+        }
+        assert_eq!(chain(&Outer::Silent(Cause)), "reading: no such file");
+        assert_eq!(chain(&Outer::Telling(Cause)), "reading: no such file");
     }
 
     #[test]
