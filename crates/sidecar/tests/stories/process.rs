@@ -208,11 +208,16 @@ async fn connections_cost_little_and_what_they_cost_is_given_back() {
     let mut routers = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut router = process.call(&world).await;
-        echo(&mut router, &"x".repeat(20_000)).await;
+        echo(&mut router, "hello").await;
         routers.push(router);
     }
-    let each = (anonymous() - before) / CONNECTIONS;
-    assert!(each <= 24, "{each} KiB for a connection");
+    let each = || (anonymous() - before) / CONNECTIONS;
+    assert!(each() <= 20, "{} KiB for a connection", each());
+    // The TLS library keeps the room for one record where a large message came last.
+    for router in &mut routers {
+        echo(router, &"x".repeat(20_000)).await;
+    }
+    assert!(each() <= 40, "{} KiB for a connection after a large message", each());
     drop(routers);
     eventually(PATIENCE, async || anonymous() < before + 2 * 1024).await;
 }
