@@ -34,7 +34,7 @@ use crate::{
         tls::{FrontTlsError, server_config},
         worker::Workers,
     },
-    lifecycle::{Drain, Readiness, Stopping},
+    lifecycle::{Drain, Readiness, Stopping, roster::Roster},
     observe::{
         access_log::{AccessLog, OpenError},
         exchange::Recorder,
@@ -435,6 +435,7 @@ impl Parts {
                 tls: tls.cloned(),
                 idle_timeout: config.frontend_idle_timeout,
                 closing: closing.child(),
+                roster: Roster::default(),
             })
         };
         Ok((0..workers).map(doorway).collect())

@@ -54,9 +54,6 @@ pub fn is_of_connection(name: &str) -> bool {
 /// Removes the fields that the client's `Connection` names, but none that says where the request goes or where
 /// it ends: those are read after this, and without them they would be read differently.
 pub fn remove_named(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
-    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()

@@ -234,7 +234,7 @@ impl Exchange {
 pub fn host(request: &Parts) -> &[u8] {
     match request.uri.authority() {
         Some(authority) => authority.as_str().as_bytes(),
-        None => field(&request.headers, HOST.as_str()),
+        None => request.headers.get(HOST).map_or(b"", http::HeaderValue::as_bytes),
     }
 }
 
