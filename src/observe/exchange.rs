@@ -174,9 +174,14 @@ impl Exchange {
         self.router_error = Some(error);
     }
 
-    /// Bytes of both bodies, known at the end.
-    pub fn bytes(&mut self, request: u64, response: u64) {
-        (self.request_bytes, self.response_bytes) = (request, response);
+    /// So many bytes of the request's body have come so far.
+    pub fn received_bytes(&mut self, bytes: u64) {
+        self.request_bytes = bytes;
+    }
+
+    /// So many bytes of the response's body were handed over.
+    pub fn sent(&mut self, bytes: u64) {
+        self.response_bytes = bytes;
     }
 
     /// The answer broke off.

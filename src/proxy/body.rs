@@ -34,8 +34,11 @@ enum Source {
 impl ClientBody {
     /// The router's own answer.
     #[must_use]
-    pub fn own(text: Bytes, exchange: Option<Box<Exchange>>) -> Self {
+    pub fn own(text: Bytes, mut exchange: Option<Box<Exchange>>) -> Self {
         let sent = text.len() as u64;
+        if let Some(exchange) = &mut exchange {
+            exchange.sent(sent);
+        }
         Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange, seat: None, sent }
     }
 
@@ -48,13 +51,6 @@ impl ClientBody {
     /// Tells `seat` when the reply has been handed over.
     pub fn seat(&mut self, seat: Arc<Seat>) {
         self.seat = Some(seat);
-    }
-
-    /// The request's body as far as it came before the router answered itself.
-    pub fn set_received(&mut self, bytes: u64) {
-        if let Some(exchange) = &mut self.exchange {
-            exchange.bytes(bytes, self.sent);
-        }
     }
 }
 
@@ -99,7 +95,8 @@ impl Drop for ClientBody {
         }
         let Some(exchange) = &mut self.exchange else { return };
         if let Source::Endpoint(body) = &self.source {
-            exchange.bytes(body.uploaded(), self.sent);
+            exchange.received_bytes(body.uploaded());
+            exchange.sent(self.sent);
             if !body.is_end_stream() {
                 exchange.cut();
             }

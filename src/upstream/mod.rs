@@ -67,6 +67,8 @@ pub struct SendFailed<B> {
     pub body: Option<Replayable<B>>,
     /// How far the attempt came.
     pub facts: Facts,
+    /// Bytes of the request's body that have come from the client so far, in all attempts.
+    pub received: u64,
 }
 
 impl Upstream {
@@ -125,8 +127,9 @@ impl Upstream {
         let connection = match Box::pin(self.connect(peer, terms.deadline)).await {
             Ok(connection) => connection,
             Err(failure) => {
+                let received = body.received();
                 let body = body.can_start_over().then_some(body);
-                return Err(SendFailed { failure, body, facts: Facts::default() });
+                return Err(SendFailed { failure, body, facts: Facts::default(), received });
             }
         };
         let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
@@ -159,7 +162,8 @@ impl Upstream {
 impl<B: Body<Data = Bytes> + Unpin> connection::CallFailed<B> {
     fn into_send_failed(self, reused: bool) -> SendFailed<B> {
         let facts = Facts { connected: true, reused, head_out: self.head_out };
-        SendFailed { failure: self.failure, body: self.body.can_start_over().then_some(self.body), facts }
+        let received = self.body.received();
+        SendFailed { failure: self.failure, body: self.body.can_start_over().then_some(self.body), facts, received }
     }
 }
 
