@@ -68,7 +68,8 @@ impl Connection {
 
     fn broken(&self, operation: &'static str, error: io::Error) -> BrokenConnection {
         let (local, remote) = self.stream.addresses();
-        BrokenConnection { operation, local, remote, error }
+        // A socket that was reset no longer knows its peer.
+        BrokenConnection { operation, local, remote: remote.or_else(|| self.peer.socket()), error }
     }
 }
 
