@@ -85,7 +85,7 @@ async fn run(once: bool) -> ExitCode {
         farewell(&stage, &mut show);
         signals.next().await;
     }
-    show.title("\nStopping.");
+    show.title("\nStopping");
     tokio::select! {
         () = stage.stop() => {}
         () = signals.next() => return ExitCode::from(INTERRUPTED),

@@ -37,7 +37,7 @@ impl Show {
     /// A heading without a number.
     pub fn title(&mut self, text: impl Display) {
         let text = self.paint(BOLD, text);
-        self.line(format_args!("{text}\n"));
+        self.line(text);
     }
 
     /// The heading of a step.

@@ -54,7 +54,7 @@ impl Stage {
     pub async fn set() -> Result<Self, Failed> {
         // Many connections meet in this one process. Where the limit can't be raised, the usual one does.
         let _ = trueroute_sidecar::raise_limit();
-        let dir = Tempdir::new().map_err(Failed::scene("make a temporary directory"))?;
+        let dir = Tempdir::with_prefix("trueroute-demo-").map_err(Failed::scene("make a temporary directory"))?;
         let logs = Logs::start(dir.path())?;
         nats_server_is_a_file()?;
         let bus = Bus::best();

@@ -80,6 +80,7 @@ fn text(bus: &Bus, integrity: Integrity<'_>, access_log: &Path) -> String {
         Integrity::Off => "route_integrity: off\n".to_owned(),
         Integrity::Strict { instances, own } => format!(
             "route_integrity: strict\n\
+             droplet_stale_threshold: 1s\n\
              # Who signs the instances' certificates.\n\
              ca_certs:\n  - |\n{ca}\
              # What this router shows to the sidecars.\n\

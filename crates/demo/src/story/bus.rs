@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tokio::{sync::oneshot, time::timeout};
 use trueroute_sidecar::stats::Event;
 use trueroute_testkit::{ReservedPort, nats_wire::NatsWire};
@@ -17,7 +18,8 @@ use crate::{
     witness,
 };
 
-/// How long NATS stays dead. The router looks for stale endpoints every half second, so several such rounds pass.
+/// How long NATS stays dead: longer than the strict router's `droplet_stale_threshold` of 1 s and the half second between
+/// two of its looks for stale endpoints.
 const OUTAGE: Duration = Duration::from_millis(1800);
 const REQUESTS: usize = 100;
 /// How long the router may take to speak once NATS is back; it tries several times a second.
@@ -48,7 +50,10 @@ async fn outage(stage: &Stage, show: &mut Show) -> Result<(), Failed> {
     let after = witness::routes(stage.router.routes).await?;
     ensure(before == after, || format!("the table changed without NATS, from {before:?} to {after:?}"))?;
     let seconds = start.elapsed().as_secs_f64();
-    show.holds(format_args!("{seconds:.1} s without NATS: all {} endpoints kept, traffic goes on", after.len()));
+    show.holds(format_args!(
+        "{seconds:.1} s without NATS, droplet_stale_threshold is 1 s: all {} endpoints kept",
+        after.len()
+    ));
     Ok(())
 }
 
@@ -69,7 +74,9 @@ async fn back(stage: &Stage, show: &mut Show) -> Result<(), Failed> {
     let announced =
         announced.ok_or_else(|| Failed::Untrue("the router has not announced itself after NATS came back".into()))?;
     let took = start.elapsed().as_millis();
-    show.say(format_args!("NATS is back. After {took} ms the router says router.start: {announced}"));
+    let id = serde_json::from_str::<Value>(&announced).ok().and_then(|said| said["id"].as_str().map(str::to_owned));
+    let id = id.ok_or_else(|| Failed::Untrue(format!("router.start without an id: {announced}")))?;
+    show.say(format_args!("NATS is back. After {took} ms the router says router.start, as {id}."));
     within(PATIENCE, "every sidecar has registered again", async || {
         Ok(living(stage).map(|(_, count)| count).zip(&registered_before).all(|(now, before)| now > *before))
     })
