@@ -26,9 +26,13 @@ impl Logs {
     /// Takes all log lines of the process; once per process.
     pub(crate) fn start(dir: &Path) -> Result<Self, Failed> {
         let (routers, sidecars) = (dir.join("router.log"), dir.join("sidecars.log"));
-        let open = |file: &Path| -> io::Result<_> { log::layer(Settings::default(), File::create(file)?) };
-        let (router_lines, router_guard) = open(&routers).map_err(Failed::scene("open the routers' log"))?;
-        let (sidecar_lines, sidecar_guard) = open(&sidecars).map_err(Failed::scene("open the sidecars' log"))?;
+        let open = |file: &Path, source: &str| -> io::Result<_> {
+            log::layer(Settings { source: source.into(), ..Settings::default() }, File::create(file)?)
+        };
+        let (router_lines, router_guard) =
+            open(&routers, log::DEFAULT_SOURCE).map_err(Failed::scene("open the routers' log"))?;
+        let (sidecar_lines, sidecar_guard) =
+            open(&sidecars, "sidecar").map_err(Failed::scene("open the sidecars' log"))?;
         let of_a_sidecar = |target: &str| target.starts_with("trueroute_sidecar");
         tracing_subscriber::registry()
             .with(router_lines.with_filter(filter_fn(move |line| !of_a_sidecar(line.target()))))
