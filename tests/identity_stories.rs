@@ -4,5 +4,15 @@
 
 mod support;
 
+#[path = "identity_stories/answers.rs"]
+mod answers;
 #[path = "identity_stories/basics.rs"]
 mod basics;
+#[path = "identity_stories/misrouting.rs"]
+mod misrouting;
+#[path = "identity_stories/pooled.rs"]
+mod pooled;
+#[path = "identity_stories/stale.rs"]
+mod stale;
+#[path = "identity_stories/tenant.rs"]
+mod tenant;
