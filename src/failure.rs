@@ -346,9 +346,19 @@ impl Failure {
     }
 }
 
-/// The reason phrase that goes with a status: Go's own, or `status code N` where Go knows none.
+/// The reason phrase that goes with a status where it is not the usual one: Go's own, which is older for some, or
+/// `status code N` where Go knows none.
 #[must_use]
 pub fn reason_phrase(status: u16) -> Option<String> {
-    let known = http::StatusCode::from_u16(status).is_ok_and(|status| status.canonical_reason().is_some());
-    (!known).then(|| format!("status code {status}"))
+    let phrase = match status {
+        203 => "Non-Authoritative Information",
+        413 => "Request Entity Too Large",
+        414 => "Request URI Too Long",
+        416 => "Requested Range Not Satisfiable",
+        _ => {
+            let known = http::StatusCode::from_u16(status).is_ok_and(|status| status.canonical_reason().is_some());
+            return (!known).then(|| format!("status code {status}"));
+        }
+    };
+    Some(phrase.into())
 }

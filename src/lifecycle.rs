@@ -4,6 +4,8 @@
 //! [`Stopping`] asks every connection to finish after its current exchange, and [`Drain`] counts who is
 //! still there. The assembly in `app` decides when each of them moves.
 
+pub mod roster;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 

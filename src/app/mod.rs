@@ -17,7 +17,7 @@ use std::{
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust::TrustError};
+use trueroute_identity::{Dialer, credentials::CredentialsError, dial::DialerError, trust::TrustError};
 
 use crate::{
     admin,
@@ -34,7 +34,7 @@ use crate::{
         tls::{FrontTlsError, server_config},
         worker::Workers,
     },
-    lifecycle::{Drain, Readiness, Stopping},
+    lifecycle::{Drain, Readiness, Stopping, roster::Roster},
     observe::{
         access_log::{AccessLog, OpenError},
         exchange::Recorder,
@@ -155,6 +155,7 @@ pub struct Router {
 struct Parts {
     addresses: Addresses,
     table: Arc<Table>,
+    dialer: Arc<Dialer>,
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
     readiness: Readiness,
@@ -177,10 +178,7 @@ impl Router {
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
         let tls = config.front_tls.as_ref().map(server_config).transpose()?.map(TlsAcceptor::from);
-        // Built here once so that a wrong certificate is told before anything is opened.
-        translate::dialer(&config)?;
-
-        tracing::info!(target: "nats", "setting-up-nats-connection");
+        let dialer = translate::dialer(&config)?;
         let clock: Clock = Arc::new(move || moment(origin));
         let link = Link::connect(&translate::link(&config), Arc::clone(&clock)).await?;
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
@@ -194,6 +192,7 @@ impl Router {
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,
+            dialer,
             metrics,
             access_log,
             readiness: Readiness::new(),
@@ -338,7 +337,7 @@ impl Bound {
         }
 
         let closing = Stopping::new();
-        let doorways = parts.doorways(&config, tls.as_ref(), &closing)?;
+        let doorways = parts.doorways(&config, tls.as_ref(), &closing);
         let workers = Arc::new(Workers::start(doorways, parts.connections.clone()).map_err(StartError::Workers)?);
         let accepting = CancellationToken::new();
         let acceptor = tokio::spawn(accept_all(doors, Arc::clone(&workers), accepting.clone()));
@@ -408,22 +407,16 @@ impl Parts {
         });
     }
 
-    fn doorways(
-        &self,
-        config: &Config,
-        tls: Option<&TlsAcceptor>,
-        closing: &Stopping,
-    ) -> Result<Vec<Arc<Doorway>>, StartError> {
+    fn doorways(&self, config: &Config, tls: Option<&TlsAcceptor>, closing: &Stopping) -> Vec<Arc<Doorway>> {
         let workers = translate::workers(config);
         let settings = Arc::new(translate::proxy(config));
         let limits = translate::idle(config, workers);
-        let dialer = translate::dialer(config)?;
         let doorway = |index| {
             let recorder =
                 Recorder { shard: self.metrics.shard(index), sink: self.access_log.as_ref().map(AccessLog::sink) };
             let proxy = Proxy {
                 table: Arc::clone(&self.table),
-                upstream: Upstream::new(Arc::clone(&dialer), translate::dial_times(config), limits),
+                upstream: Upstream::new(Arc::clone(&self.dialer), translate::dial_times(config), limits),
                 settings: Arc::clone(&settings),
                 recorder: Arc::new(recorder),
                 origin: self.origin,
@@ -435,9 +428,10 @@ impl Parts {
                 tls: tls.cloned(),
                 idle_timeout: config.frontend_idle_timeout,
                 closing: closing.child(),
+                roster: Roster::default(),
             })
         };
-        Ok((0..workers).map(doorway).collect())
+        (0..workers).map(doorway).collect()
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {

@@ -1,12 +1,21 @@
 //! A client's connection, from its first byte to its last exchange.
 
-use std::{convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -16,7 +25,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::gather::Gather;
 use crate::{
-    lifecycle::{DrainToken, Stopping},
+    lifecycle::{
+        DrainToken, Stopping,
+        roster::{Asked, Roster, Seat},
+    },
     observe::{exchange::Client, metrics::Tally},
     proxy::{Proxy, body::ClientBody},
 };
@@ -56,6 +68,8 @@ pub struct Doorway {
     pub idle_timeout: Option<Duration>,
     /// Asked when idle connections are to close.
     pub closing: Stopping,
+    /// Who is connected.
+    pub roster: Roster,
 }
 
 /// Serves one client to its end. Whatever goes wrong costs this client alone.
@@ -83,21 +97,27 @@ where
         tls,
     });
     let proxy = &doorway.proxy;
-    let service = service_fn(|request| answer(Arc::clone(proxy), Arc::clone(&client), request));
+    let seated = doorway.roster.sit_down();
+    let seat = Arc::clone(seated.seat());
+    let service = service_fn(|request| answer(Arc::clone(proxy), Arc::clone(&client), Arc::clone(&seat), request));
     let mut builder = http1::Builder::new();
     builder.title_case_headers(true).half_close(false);
-    if let Some(idle) = doorway.idle_timeout {
-        builder.timer(TokioTimer::new()).header_read_timeout(idle);
-    }
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = doorway.closing.asked() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut finishing = false;
+    let ended = poll_fn(|cx| {
+        match seat.asked(cx.waker()) {
+            Asked::Stay => {}
+            Asked::Finish => {
+                if !finishing {
+                    finishing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+            Asked::Leave => return Poll::Ready(Ok(())),
         }
-    };
-    if let Err(error) = ended {
+        connection.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
         tracing::debug!(target: "router", client = &*client.address, %error, "client-connection-ended");
     }
 }
@@ -106,16 +126,20 @@ where
 async fn answer(
     proxy: Arc<Proxy>,
     client: Arc<Client>,
+    seat: Arc<Seat>,
     request: Request<Incoming>,
 ) -> Result<Response<ClientBody>, Infallible> {
+    seat.begin();
     let handled = AssertUnwindSafe(proxy.handle(&client, request)).catch_unwind().await;
-    Ok(handled.unwrap_or_else(|panic| {
+    let mut response = handled.unwrap_or_else(|panic| {
         proxy.recorder.shard.count(Tally::Panic);
         let error = panic.downcast_ref::<&str>().map(ToString::to_string);
         let error = error.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         tracing::error!(target: "proxy", client = &*client.address, error, "panic-check");
         unknown_failure()
-    }))
+    });
+    response.body_mut().seat(seat);
+    Ok(response)
 }
 
 fn unknown_failure() -> Response<ClientBody> {

@@ -4,6 +4,7 @@
 //! the system's vectored write; beyond [`GATHER`] bytes it costs more.
 
 use std::{
+    cell::RefCell,
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
@@ -16,6 +17,11 @@ use tokio::{
 
 /// Answers up to this size are copied together.
 const GATHER: usize = 4 * 1024;
+
+thread_local! {
+    /// Used within one call only; a buffer on the stack would be cleared on every one.
+    static TOGETHER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(GATHER));
+}
 
 /// A TCP stream that gathers small vectored writes.
 #[derive(Debug)]
@@ -41,13 +47,11 @@ impl AsyncWrite for Gather {
         if total > GATHER {
             return Pin::new(&mut self.0).poll_write_vectored(cx, slices);
         }
-        let mut together = [0; GATHER];
-        let mut at = 0;
-        for slice in slices {
-            together[at..at + slice.len()].copy_from_slice(slice);
-            at += slice.len();
-        }
-        Pin::new(&mut self.0).poll_write(cx, &together[..total])
+        TOGETHER.with_borrow_mut(|together| {
+            together.clear();
+            slices.iter().for_each(|slice| together.extend_from_slice(slice));
+            Pin::new(&mut self.0).poll_write(cx, together)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -79,10 +79,14 @@ impl Workers {
 async fn work(doorway: Arc<Doorway>, mut arrivals: UnboundedReceiver<Arrival>, cut: CancellationToken) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut count = 0_u32;
+    let (mut count, mut closing) = (0_u32, false);
     loop {
         tokio::select! {
             () = cut.cancelled() => break,
+            () = doorway.closing.asked(), if !closing => {
+                closing = true;
+                doorway.roster.finish_all();
+            }
             arrival = arrivals.recv() => match arrival {
                 Some(arrival) => { tokio::spawn(confine(Arc::clone(&doorway), arrival)); }
                 None => break,
@@ -103,6 +107,12 @@ fn tick(doorway: &Doorway, count: u32) {
     }
     if count.is_multiple_of(SWEEP_EVERY) {
         doorway.proxy.upstream.sweep();
+        let seconds = |timeout: Duration| u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
+        doorway.roster.tick(doorway.idle_timeout.map(seconds));
+        // Whoever came after everybody was asked is asked now.
+        if doorway.closing.is_asked() {
+            doorway.roster.finish_all();
+        }
     }
 }
 

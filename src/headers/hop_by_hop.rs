@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, TE, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
 /// Whether the field is never copied from a client to an endpoint: because it is about the client's
@@ -51,11 +51,9 @@ pub fn is_of_connection(name: &str) -> bool {
     )
 }
 
-/// Removes the fields that the client's `Connection` names.
+/// Removes the fields that the client's `Connection` names, but none that says where the request goes or where
+/// it ends: those are read after this, and without them they would be read differently.
 pub fn remove_named(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
-    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -64,7 +62,7 @@ pub fn remove_named(headers: &mut HeaderMap) {
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .collect();
     for name in named {
-        if name != CONNECTION {
+        if ![CONNECTION, HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
             headers.remove(name);
         }
     }
@@ -75,12 +73,14 @@ pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
     value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|token| !token.is_empty())
 }
 
-/// The protocol that the client asks to switch to.
+/// The protocol that the client asks to switch to. An app that took up `h2c` would get requests through the tunnel
+/// that no gate has seen, so that is never passed on.
 #[must_use]
 pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(UPGRADE)?;
     let asked = headers.get_all(CONNECTION).iter().flat_map(tokens).any(|token| token.eq_ignore_ascii_case("upgrade"));
-    (asked && !protocol.is_empty()).then(|| protocol.clone())
+    let to_http = tokens(protocol).any(|token| token.eq_ignore_ascii_case("h2c"));
+    (asked && !protocol.is_empty() && !to_http).then(|| protocol.clone())
 }
 
 /// Whether the client takes trailers, the one `TE` that a proxy passes on.
@@ -109,6 +109,11 @@ mod tests {
             assert!(!map.contains_key("x-foo"), "{connection}");
             assert_eq!(map["x-bar"], "2", "{connection}");
         }
+        for kept in ["host", "content-length", "transfer-encoding"] {
+            let mut map = headers(&[(kept, "1"), ("connection", kept)]);
+            remove_named(&mut map);
+            assert!(map.contains_key(kept), "{kept}");
+        }
         let mut split = headers(&[("connection", ""), ("connection", "x-foo"), ("x-foo", "1")]);
         remove_named(&mut split);
         assert!(!split.contains_key("x-foo"));
@@ -119,6 +124,7 @@ mod tests {
         assert!(upgrade(&headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")])).is_some());
         assert!(upgrade(&headers(&[("upgrade", "websocket")])).is_none());
         assert!(upgrade(&headers(&[("connection", "Upgrade")])).is_none());
+        assert!(upgrade(&headers(&[("connection", "Upgrade"), ("upgrade", "websocket, H2C")])).is_none());
     }
 
     #[test]

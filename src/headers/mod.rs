@@ -2,3 +2,4 @@
 
 pub mod forwarded;
 pub mod hop_by_hop;
+pub mod noted;

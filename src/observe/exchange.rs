@@ -174,9 +174,14 @@ impl Exchange {
         self.router_error = Some(error);
     }
 
-    /// Bytes of both bodies, known at the end.
-    pub fn bytes(&mut self, request: u64, response: u64) {
-        (self.request_bytes, self.response_bytes) = (request, response);
+    /// So many bytes of the request's body have come so far.
+    pub fn received_bytes(&mut self, bytes: u64) {
+        self.request_bytes = bytes;
+    }
+
+    /// So many bytes of the response's body were handed over.
+    pub fn sent(&mut self, bytes: u64) {
+        self.response_bytes = bytes;
     }
 
     /// The answer broke off.
@@ -234,7 +239,7 @@ impl Exchange {
 pub fn host(request: &Parts) -> &[u8] {
     match request.uri.authority() {
         Some(authority) => authority.as_str().as_bytes(),
-        None => field(&request.headers, HOST.as_str()),
+        None => request.headers.get(HOST).map_or(b"", http::HeaderValue::as_bytes),
     }
 }
 

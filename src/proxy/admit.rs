@@ -10,6 +10,8 @@ use http::{
     request::Parts,
 };
 
+use crate::headers::noted::Noted;
+
 /// A request that goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -52,27 +54,27 @@ impl Refused {
 ///
 /// # Errors
 /// The reason to refuse it.
-pub fn admit(request: &Parts) -> Result<(), Refused> {
-    admit_host(request)?;
-    admit_coding(&request.headers)?;
-    admit_target(request)?;
-    match request.headers.get(EXPECT) {
-        Some(expected) if !expected.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Refused::Expectation),
-        _ => Ok(()),
+pub fn admit(request: &Parts, noted: &Noted) -> Result<(), Refused> {
+    admit_host(request, noted.hosts)?;
+    if noted.codings > 0 {
+        admit_coding(&request.headers, noted.codings)?;
     }
+    admit_target(request)?;
+    if noted.expect {
+        admit_expectation(&request.headers)?;
+    }
+    Ok(())
 }
 
-fn admit_host(request: &Parts) -> Result<(), Refused> {
-    let mut hosts = request.headers.get_all(HOST).iter();
-    let first = hosts.next();
-    if hosts.next().is_some() {
+fn admit_host(request: &Parts, hosts: u8) -> Result<(), Refused> {
+    if hosts > 1 {
         return Err(Refused::Malformed);
     }
-    if first.is_none() && request.version == Version::HTTP_11 {
+    if hosts == 0 && request.version == Version::HTTP_11 {
         return Err(Refused::MissingHost);
     }
     let named = request.uri.authority().map(|authority| authority.as_str().as_bytes());
-    for host in named.into_iter().chain(first.map(HeaderValue::as_bytes)) {
+    for host in named.into_iter().chain(request.headers.get(HOST).map(HeaderValue::as_bytes)) {
         if !host.iter().all(|byte| is_host_byte(*byte)) {
             return Err(Refused::MalformedHost);
         }
@@ -86,13 +88,16 @@ fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=[]_~".contains(&byte)
 }
 
-fn admit_coding(headers: &HeaderMap) -> Result<(), Refused> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(_), _) => Err(Refused::TransferCoding),
+fn admit_coding(headers: &HeaderMap, codings: u8) -> Result<(), Refused> {
+    match headers.get(TRANSFER_ENCODING) {
+        Some(coding) if codings == 1 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Refused::TransferCoding),
     }
+}
+
+fn admit_expectation(headers: &HeaderMap) -> Result<(), Refused> {
+    let usual = |expected: &HeaderValue| expected.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if headers.get_all(EXPECT).iter().all(usual) { Ok(()) } else { Err(Refused::Expectation) }
 }
 
 fn admit_target(request: &Parts) -> Result<(), Refused> {
@@ -166,7 +171,8 @@ mod tests {
             ("GET", "/?%zz", &[HOST], Ok(())),
             ("POST", "/", &[HOST, ("expect", "something")], Err(Refused::Expectation)),
         ] {
-            assert_eq!(admit(&request(method, target, fields)), verdict, "{method} {target} {fields:?}");
+            let request = request(method, target, fields);
+            assert_eq!(admit(&request, &Noted::of(&request.headers)), verdict, "{method} {target} {fields:?}");
         }
     }
 }

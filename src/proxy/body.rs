@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -10,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::{
+    lifecycle::roster::Seat,
     observe::exchange::Exchange,
     upstream::reply::{BodyError, ReplyBody},
 };
@@ -18,6 +20,7 @@ use crate::{
 pub struct ClientBody {
     source: Source,
     exchange: Option<Box<Exchange>>,
+    seat: Option<Arc<Seat>>,
     sent: u64,
 }
 
@@ -31,22 +34,23 @@ enum Source {
 impl ClientBody {
     /// The router's own answer.
     #[must_use]
-    pub fn own(text: Bytes, exchange: Option<Box<Exchange>>) -> Self {
+    pub fn own(text: Bytes, mut exchange: Option<Box<Exchange>>) -> Self {
         let sent = text.len() as u64;
-        Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange, sent }
+        if let Some(exchange) = &mut exchange {
+            exchange.sent(sent);
+        }
+        Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange, seat: None, sent }
     }
 
     /// An endpoint's answer.
     #[must_use]
     pub fn endpoint(body: ReplyBody<Incoming>, exchange: Box<Exchange>) -> Self {
-        Self { source: Source::Endpoint(body), exchange: Some(exchange), sent: 0 }
+        Self { source: Source::Endpoint(body), exchange: Some(exchange), seat: None, sent: 0 }
     }
 
-    /// The request's body as far as it came before the router answered itself.
-    pub fn set_received(&mut self, bytes: u64) {
-        if let Some(exchange) = &mut self.exchange {
-            exchange.bytes(bytes, self.sent);
-        }
+    /// Tells `seat` when the reply has been handed over.
+    pub fn seat(&mut self, seat: Arc<Seat>) {
+        self.seat = Some(seat);
     }
 }
 
@@ -86,9 +90,13 @@ impl Body for ClientBody {
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
+        if let Some(seat) = &self.seat {
+            seat.end();
+        }
         let Some(exchange) = &mut self.exchange else { return };
         if let Source::Endpoint(body) = &self.source {
-            exchange.bytes(body.uploaded(), self.sent);
+            exchange.received_bytes(body.uploaded());
+            exchange.sent(self.sent);
             if !body.is_end_stream() {
                 exchange.cut();
             }

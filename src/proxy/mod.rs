@@ -22,7 +22,7 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 use self::{body::ClientBody, prepare::Prepared};
 use crate::{
     failure::Failure,
-    headers::{forwarded::ProtoPolicy, hop_by_hop},
+    headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
     lifecycle::{Drain, Stopping},
     observe::{
         exchange::{Client, Exchange, Recorder},
@@ -77,22 +77,26 @@ impl Proxy {
     pub async fn handle(&self, client: &Arc<Client>, mut request: Request<Incoming>) -> Response<ClientBody> {
         let switch = request.extensions_mut().remove::<OnUpgrade>();
         let (mut parts, incoming) = request.into_parts();
-        if let Err(refused) = admit::admit(&parts) {
+        let mut noted = Noted::of(&parts.headers);
+        if let Err(refused) = admit::admit(&parts, &noted) {
             self.recorder.shard.count(Tally::GateRefused);
             return reply::refused(refused);
         }
-        let wants = hop_by_hop::upgrade(&parts.headers);
-        hop_by_hop::remove_named(&mut parts.headers);
-        if !self.settings.believes_client_cert {
+        let wants = if noted.upgrade && noted.connection { hop_by_hop::upgrade(&parts.headers) } else { None };
+        if noted.connection {
+            hop_by_hop::remove_named(&mut parts.headers);
+            noted = Noted::of(&parts.headers);
+        }
+        if noted.client_cert && !self.settings.believes_client_cert {
             // No client presents a certificate here, so whatever the field says was made up.
             parts.headers.remove("x-forwarded-client-cert");
         }
         let id = prepare::request_id();
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
-        let length = prepare::content_length(&exchange.request);
+        let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
         let body = Replayable::new(incoming, length);
 
-        let mut response = match self.try_handle(&mut exchange, body, wants.as_ref()).await {
+        let mut response = match self.try_handle(&mut exchange, noted, body, wants.as_ref()).await {
             Ok(Reply::Response(head, body)) => reply::endpoint(head, body, exchange),
             Ok(Reply::Switched(head, stream, early)) => {
                 match tunnel::open(head, stream, early, switch, wants.as_ref(), exchange, self.drain.token()) {
@@ -111,6 +115,7 @@ impl Proxy {
     async fn try_handle(
         &self,
         exchange: &mut Exchange,
+        noted: Noted,
         body: Replayable<Incoming>,
         wants: Option<&HeaderValue>,
     ) -> Result<Reply<Incoming>, Failure> {
@@ -119,7 +124,7 @@ impl Proxy {
         let now = Instant::now();
         exchange.shard().route_lookup_time(now.duration_since(exchange.started()));
         let pool = pool?;
-        let prepared = Prepared::new(exchange, &self.settings, wants);
+        let prepared = Prepared::new(exchange, noted, &self.settings, wants);
         self.attempt(exchange, &pool, &prepared, body, now).await
     }
 

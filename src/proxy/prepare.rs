@@ -4,14 +4,14 @@ use std::{sync::Arc, time::UNIX_EPOCH};
 
 use http::{
     HeaderValue, Method,
-    header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
     request::Parts,
 };
 use uuid::Uuid;
 
 use super::Settings;
 use crate::{
-    headers::{forwarded, hop_by_hop},
+    headers::{forwarded, hop_by_hop, noted::Noted},
     observe::exchange::{Exchange, Told},
     upstream::request::Connection,
 };
@@ -22,6 +22,8 @@ pub struct Prepared {
     pub(super) takes_trailers: bool,
     pub(super) expects_continue: bool,
     pub(super) announce_empty: bool,
+    /// Whether a repetition does no harm: a method without effect, or a key by which the app tells
+    /// repetitions apart. Whether there is a body to repeat is another matter.
     pub(super) replayable: bool,
     pub(super) wants: Option<HeaderValue>,
     pub(super) one_request_per_connection: bool,
@@ -47,14 +49,18 @@ impl RequestStart {
 
 impl Prepared {
     /// Works the head out, and notes in `exchange` what endpoints are told about the client.
-    pub fn new(exchange: &mut Exchange, settings: &Settings, wants: Option<&HeaderValue>) -> Self {
+    pub fn new(exchange: &mut Exchange, noted: Noted, settings: &Settings, wants: Option<&HeaderValue>) -> Self {
         let client = Arc::clone(exchange.client());
         let headers = &exchange.request.headers;
         let told = Told {
-            forwarded_for: forwarded::forwarded_for(headers, &client.ip),
-            forwarded_proto: forwarded::forwarded_proto(headers, settings.proto, client.tls),
+            forwarded_for: noted.forwarded_for.then(|| forwarded::forwarded_for(headers, &client.ip)).flatten(),
+            forwarded_proto: forwarded::forwarded_proto(
+                noted.forwarded_proto.then(|| headers.get("x-forwarded-proto")).flatten(),
+                settings.proto,
+                client.tls,
+            ),
         };
-        let request_start = match forwarded::request_start(headers) {
+        let request_start = match noted.request_start.then(|| forwarded::request_start(headers)).flatten() {
             Some(said) => RequestStart::Said(said.into()),
             None => {
                 let ms = exchange.received().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -64,10 +70,10 @@ impl Prepared {
         let method = &exchange.request.method;
         let prepared = Self {
             request_start,
-            takes_trailers: hop_by_hop::takes_trailers(headers),
-            expects_continue: headers.contains_key(EXPECT),
+            takes_trailers: noted.te && hop_by_hop::takes_trailers(headers),
+            expects_continue: noted.expect,
             announce_empty: matches!(*method, Method::POST | Method::PUT | Method::PATCH),
-            replayable: is_replayable(&exchange.request),
+            replayable: noted.idempotency_key || is_safe(method),
             wants: wants.cloned(),
             one_request_per_connection: settings.one_request_per_connection,
         };
@@ -85,12 +91,9 @@ impl Prepared {
     }
 }
 
-/// Whether a repetition does no harm: a method without effect, or a key by which the app tells repetitions
-/// apart. Whether there is a body to repeat is for the caller to say.
-fn is_replayable(request: &Parts) -> bool {
-    matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
-        || request.headers.contains_key("idempotency-key")
-        || request.headers.contains_key("x-idempotency-key")
+/// Whether the method has no effect, so that a repetition does no harm.
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
 /// The body's length as announced; a chunked body has none, whatever else the head says.

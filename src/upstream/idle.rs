@@ -99,8 +99,7 @@ impl Home {
     }
 
     /// Keeps `connection` for the next request to its peer, if there is room.
-    pub fn put(&self, mut connection: Connection) {
-        connection.read = bytes::BytesMut::new();
+    pub fn put(&self, connection: Connection) {
         let mut shelves = self.shelves();
         if shelves.total >= shelves.limits.total {
             return;
@@ -117,13 +116,17 @@ impl Home {
     pub fn sweep(&self, now: Instant, generation: u64) {
         let mut gone = Vec::new();
         let mut shelves = self.shelves();
-        shelves.now = now;
+        let last = std::mem::replace(&mut shelves.now, now);
         shelves.by_peer.retain(|_, shelf| {
             gone.extend(shelf.extract_if(.., |idle| {
                 idle.connection.generation != generation
                     || now.duration_since(idle.since) >= IDLE_TIMEOUT
                     || !idle.connection.stream.is_quiet()
             }));
+            // A connection in steady use keeps its buffer; one that rests needs none.
+            for idle in shelf.iter_mut().filter(|idle| idle.since != last) {
+                idle.connection.read = bytes::BytesMut::new();
+            }
             !shelf.is_empty()
         });
         shelves.total = shelves.by_peer.values().map(Vec::len).sum();

@@ -57,6 +57,8 @@ pub struct Facts {
     pub reused: bool,
     /// The whole head was handed to it.
     pub head_out: bool,
+    /// The endpoint might still have been refusing our certificate when the attempt ended.
+    pub unproven: bool,
 }
 
 /// An attempt that brought no answer.
@@ -67,6 +69,8 @@ pub struct SendFailed<B> {
     pub body: Option<Replayable<B>>,
     /// How far the attempt came.
     pub facts: Facts,
+    /// Bytes of the request's body that have come from the client so far, in all attempts.
+    pub received: u64,
 }
 
 impl Upstream {
@@ -109,7 +113,10 @@ impl Upstream {
             let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
             match poll_fn(|cx| call.poll_head(cx)).await {
                 Ok(answer) => {
-                    return Ok((reply(call, answer), Facts { connected: true, reused: true, head_out: true }));
+                    return Ok((
+                        reply(call, answer),
+                        Facts { connected: true, reused: true, head_out: true, unproven: false },
+                    ));
                 }
                 Err(failure) => {
                     let failed = call.fail(failure);
@@ -125,13 +132,16 @@ impl Upstream {
         let connection = match Box::pin(self.connect(peer, terms.deadline)).await {
             Ok(connection) => connection,
             Err(failure) => {
+                let received = body.received();
                 let body = body.can_start_over().then_some(body);
-                return Err(SendFailed { failure, body, facts: Facts::default() });
+                return Err(SendFailed { failure, body, facts: Facts::default(), received });
             }
         };
         let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
         match poll_fn(|cx| call.poll_head(cx)).await {
-            Ok(answer) => Ok((reply(call, answer), Facts { connected: true, reused: false, head_out: true })),
+            Ok(answer) => {
+                Ok((reply(call, answer), Facts { connected: true, reused: false, head_out: true, unproven: false }))
+            }
             Err(failure) => Err(call.fail(failure).into_send_failed(false)),
         }
     }
@@ -158,8 +168,9 @@ impl Upstream {
 
 impl<B: Body<Data = Bytes> + Unpin> connection::CallFailed<B> {
     fn into_send_failed(self, reused: bool) -> SendFailed<B> {
-        let facts = Facts { connected: true, reused, head_out: self.head_out };
-        SendFailed { failure: self.failure, body: self.body.can_start_over().then_some(self.body), facts }
+        let facts = Facts { connected: true, reused, head_out: self.head_out, unproven: self.unproven };
+        let received = self.body.received();
+        SendFailed { failure: self.failure, body: self.body.can_start_over().then_some(self.body), facts, received }
     }
 }
 

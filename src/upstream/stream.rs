@@ -1,6 +1,7 @@
 //! The byte stream to an endpoint: plain, or secured by a proof of identity.
 
 use std::{
+    cell::RefCell,
     io::{self, IoSlice},
     net::SocketAddr,
     pin::Pin,
@@ -8,6 +9,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use rustls::ProtocolVersion;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -17,6 +19,11 @@ use trueroute_identity::{Refusal, Secured};
 
 /// Requests up to this size are copied together and sent by one call; above it the copy costs more than it saves.
 const GATHER: usize = 4 * 1024;
+
+thread_local! {
+    /// Used within one call only; a buffer on the stack would be cleared on every one.
+    static TOGETHER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(GATHER));
+}
 
 /// A connection to an endpoint.
 ///
@@ -78,13 +85,16 @@ impl Stream {
         }
     }
 
-    /// Whether the peer may still refuse our certificate, so that a first request is not yet delivered.
+    /// Whether the peer may still refuse our certificate: in TLS 1.3 it looks at it after the handshake has
+    /// ended for us, so a first request is not delivered before a first byte comes back.
     pub fn may_still_refuse(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             Self::Secured(tls) => {
                 let facts = tls.facts();
-                facts.client_certificate_requested && facts.app_bytes_in == 0
+                facts.version == Some(ProtocolVersion::TLSv1_3)
+                    && facts.client_certificate_requested
+                    && facts.app_bytes_in == 0
             }
         }
     }
@@ -132,13 +142,11 @@ fn write_plain(tcp: &mut TcpStream, cx: &mut Context<'_>, parts: [&[u8]; 3]) -> 
         return Pin::new(tcp).poll_write(cx, only);
     }
     if total <= GATHER {
-        let mut together = [0; GATHER];
-        let mut at = 0;
-        for part in parts {
-            together[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        }
-        return Pin::new(tcp).poll_write(cx, &together[..total]);
+        return TOGETHER.with_borrow_mut(|together| {
+            together.clear();
+            parts.iter().for_each(|part| together.extend_from_slice(part));
+            Pin::new(tcp).poll_write(cx, together)
+        });
     }
     Pin::new(tcp).poll_write_vectored(cx, &parts.map(IoSlice::new))
 }

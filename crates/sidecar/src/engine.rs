@@ -8,7 +8,7 @@ use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, path::Pa
 use futures_util::FutureExt;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -24,7 +24,7 @@ use crate::{
     presented::Presented,
     register::{self, Registrar},
     seldom::Seldom,
-    settings::{Listener, Mode, Settings},
+    settings::{Caps, Drain, Listener, Mode, Settings},
     stats::{Event, Stats},
     terminate::{Door, pause_after},
 };
@@ -79,9 +79,10 @@ impl Sidecar {
     pub async fn bind(settings: Settings) -> Result<Bound, StartError> {
         let stats = Arc::new(Stats::default());
         let stopping = CancellationToken::new();
+        let fit = Fit::measure();
         let mut entrances = Vec::with_capacity(settings.listeners.len());
         for listener in settings.listeners.iter().cloned() {
-            entrances.push(Entrance::open(listener, &settings, &stats, &stopping)?);
+            entrances.push(Entrance::open(listener, settings.drain, &stats, &stopping, &fit)?);
         }
         let first = entrances.first().ok_or(StartError::NoListener)?;
         let registrar = match settings.registration {
@@ -115,7 +116,7 @@ pub struct Bound {
     stats: Arc<Stats>,
     stopping: CancellationToken,
     reload_interval: std::time::Duration,
-    drain: crate::settings::Drain,
+    drain: Drain,
 }
 
 impl Bound {
@@ -145,6 +146,8 @@ impl Bound {
         let connections = TaskTracker::new();
         let services = TaskTracker::new();
         let (doors_close, cut) = (CancellationToken::new(), CancellationToken::new());
+        // Whoever drops this future ends everything that it has started.
+        let _end = [doors_close.clone(), stopping.clone(), cut.clone()].map(CancellationToken::drop_guard);
         for entrance in entrances {
             let presented = Arc::clone(&entrance.door.presented);
             let source = entrance.source;
@@ -191,19 +194,43 @@ struct Entrance {
     room: Room,
 }
 
-/// How many connections may come in.
+/// How many connections the descriptors allow, all listeners together.
+struct Fit {
+    most: usize,
+    shared: Arc<Semaphore>,
+}
+
+impl Fit {
+    fn measure() -> Self {
+        let most = descriptors::connections_that_fit().min(Semaphore::MAX_PERMITS);
+        Self { most, shared: Arc::new(Semaphore::new(most)) }
+    }
+}
+
+/// How many connections may come in through one listener.
 #[derive(Debug)]
 struct Room {
     connections: Arc<Semaphore>,
     admission: Arc<Admission>,
 }
 
+impl Room {
+    fn new(caps: Caps, fit: &Fit) -> Self {
+        let connections = match caps.connections {
+            Some(cap) => Arc::new(Semaphore::new(cap.clamp(1, fit.most))),
+            None => Arc::clone(&fit.shared),
+        };
+        Self { connections, admission: Admission::new(caps.handshakes) }
+    }
+}
+
 impl Entrance {
     fn open(
         listener: Listener,
-        settings: &Settings,
+        drain: Drain,
         stats: &Arc<Stats>,
         stopping: &CancellationToken,
+        fit: &Fit,
     ) -> Result<Self, StartError> {
         check_client_ca(&listener.mode)?;
         let address = listener.listen;
@@ -211,13 +238,9 @@ impl Entrance {
         let (address, socket) = bound.map_err(|cause| StartError::Listen { address, cause })?;
         let presented = Presented::new(&listener, stopping);
         let source = first_look(&presented);
-        let all = listener.caps.connections.unwrap_or_else(descriptors::connections_that_fit);
-        let room = Room {
-            connections: Arc::new(Semaphore::new(all.clamp(1, Semaphore::MAX_PERMITS))),
-            admission: Admission::new(listener.caps.handshakes),
-        };
+        let room = Room::new(listener.caps, fit);
         tracing::info!(%address, app = %listener.app, mode = listener.mode.name(), "Listening");
-        let (drain, stats) = (settings.drain, Arc::clone(stats));
+        let stats = Arc::clone(stats);
         let door = Arc::new(Door { listener, presented, drain, stats, seldom: Seldom::default() });
         Ok(Self { socket, address, door, source, room })
     }
@@ -250,7 +273,7 @@ fn check_client_ca(mode: &Mode) -> Result<(), StartError> {
 async fn accept(socket: TcpListener, door: Arc<Door>, room: Room, connections: TaskTracker, cut: CancellationToken) {
     loop {
         // Before accepting, so that descriptors are left for the app's side of every connection.
-        let Ok(permit) = Arc::clone(&room.connections).acquire_owned().await else { return };
+        let Some(permit) = room_for_one(&room, &door).await else { return };
         match socket.accept().await {
             Ok((stream, peer)) => {
                 door.stats.count(Event::Accepted);
@@ -272,6 +295,18 @@ async fn accept(socket: TcpListener, door: Arc<Door>, room: Room, connections: T
             }
         }
     }
+}
+
+async fn room_for_one(room: &Room, door: &Door) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = Arc::clone(&room.connections).try_acquire_owned() {
+        return Some(permit);
+    }
+    door.stats.count(Event::RoomFull);
+    if let Some(untold) = door.seldom.tell(Event::RoomFull, Instant::now()) {
+        tracing::warn!(open = door.stats.active(), untold, "Stopped accepting until a connection ends");
+    }
+    // Never closed, so never an error.
+    Arc::clone(&room.connections).acquire_owned().await.ok()
 }
 
 /// One connection, whose end is its own.

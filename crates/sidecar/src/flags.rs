@@ -8,10 +8,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use tracing::level_filters::LevelFilter;
 
-use crate::log::chain;
-use crate::settings::{
-    AddressError, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode, NatsServer, OnRefused,
-    Registration, Settings, Timeouts, host_and_port,
+use crate::{
+    log::chain,
+    settings::{
+        AddressError, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode, NatsServer, OnRefused,
+        Registration, Settings, Timeouts, host_and_port,
+    },
 };
 
 /// Terminates TLS beside an app, and tells routers where it is.
@@ -42,15 +44,14 @@ pub struct Flags {
     /// What a router sees when the app refuses a connection
     #[arg(long, value_enum, default_value = "rst")]
     on_refused: RefusedWord,
+    /// Least important log lines to write
+    #[arg(long, value_enum, default_value = "info")]
+    log_level: LevelWord,
 
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
     registration: RegistrationFlags,
-
-    /// Least important log lines to write
-    #[arg(long, value_enum, default_value = "info")]
-    log_level: LevelWord,
 }
 
 #[derive(Debug, clap::Args)]

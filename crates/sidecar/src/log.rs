@@ -21,14 +21,12 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Sends events of this crate at `level` and above, and warnings of all others, to standard error.
+/// Sends events of this crate and of `trueroute-identity` at `level` and above to standard error.
 ///
+/// Other crates stay silent: what matters of theirs is told here, once, and not at every attempt to reconnect.
 /// Does nothing if the process has a subscriber already.
 pub fn start(level: LevelFilter) {
-    let ours = Targets::new()
-        .with_default(level.min(LevelFilter::ERROR))
-        .with_target("trueroute_sidecar", level)
-        .with_target("trueroute_identity", level);
+    let ours = Targets::new().with_target("trueroute_sidecar", level).with_target("trueroute_identity", level);
     let _ = tracing_subscriber::registry().with(Lines.with_filter(ours)).try_init();
 }
 
@@ -92,7 +90,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
+        let told = cause.to_string();
+        // Some errors name their cause in their own words already.
+        if !text.ends_with(&told) {
+            let _ = write!(text, ": {told}");
+        }
         source = cause.source();
     }
     text
@@ -151,6 +153,22 @@ mod tests {
         ] {
             assert_eq!(Rfc3339(Duration::from_secs(seconds)).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes_each_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no such file")]
+        struct Cause;
+        #[derive(Debug, thiserror::Error)]
+        enum Outer {
+            #[error("reading")]
+            Silent(#[source] Cause),
+            #[error("reading: {0}")]
+            Telling(#[source] Cause),
+        }
+        assert_eq!(chain(&Outer::Silent(Cause)), "reading: no such file");
+        assert_eq!(chain(&Outer::Telling(Cause)), "reading: no such file");
     }
 
     #[test]

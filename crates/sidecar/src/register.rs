@@ -139,13 +139,24 @@ struct Session {
     stats: Arc<Stats>,
     farewell: crate::settings::Farewell,
     registered: bool,
+    /// The last problem with the link that was told, so that a thousand attempts at a dead server are one line.
+    told: String,
 }
 
 impl Session {
     fn new(registrar: Registrar, client: Client) -> Self {
         let Registrar { registration, payload, standing, stats } = registrar;
         let farewell = registration.farewell;
-        Self { client, payload, cadence: Cadence::default(), standing, stats, farewell, registered: false }
+        Self {
+            client,
+            payload,
+            cadence: Cadence::default(),
+            standing,
+            stats,
+            farewell,
+            registered: false,
+            told: String::new(),
+        }
     }
 
     /// Listens and speaks until dropped.
@@ -175,6 +186,7 @@ impl Session {
         match event {
             LinkEvent::Connected => {
                 tracing::info!("Connected to NATS");
+                self.told.clear();
                 self.cadence.connected(Instant::now());
             }
             LinkEvent::Disconnected => {
@@ -182,7 +194,13 @@ impl Session {
                 self.cadence.disconnected();
             }
             LinkEvent::ServerError(error) => tracing::warn!(problem = chain(&error), "NATS reported an error"),
-            // One per failed attempt to connect, several a second while NATS is down.
+            LinkEvent::ClientError(error) => {
+                let problem = error.to_string();
+                if problem != self.told {
+                    tracing::warn!(problem, "Could not reach NATS: trying on");
+                    self.told = problem;
+                }
+            }
             other => tracing::debug!(event = %other, "NATS link event"),
         }
     }
@@ -209,7 +227,7 @@ impl Session {
         let standing = *self.standing.borrow_and_update();
         match standing {
             Standing::InForce if !self.registered => self.register().await,
-            Standing::Draining if self.registered => self.unregister_once().await,
+            Standing::Draining if self.registered => self.unregister().await,
             _ => {}
         }
     }
@@ -232,21 +250,21 @@ impl Session {
         }
     }
 
-    async fn unregister_once(&mut self) {
-        if self.publish(UNREGISTER).await {
-            self.stats.count(Event::Unregistered);
-            self.registered = false;
-        }
-    }
-
     /// Tells the end as often as the settings say.
-    async fn farewell(&mut self) {
+    async fn unregister(&mut self) {
+        self.registered = false;
         for round in 0..self.farewell.times {
             if round > 0 {
                 sleep(self.farewell.gap).await;
             }
-            self.unregister_once().await;
+            if self.publish(UNREGISTER).await {
+                self.stats.count(Event::Unregistered);
+            }
         }
+    }
+
+    async fn farewell(&mut self) {
+        self.unregister().await;
         match timeout(PATIENCE, self.client.flush()).await {
             Ok(Ok(())) => tracing::info!("Unregistered"),
             _ => tracing::warn!("Could not unregister: NATS does not answer"),

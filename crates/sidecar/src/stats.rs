@@ -48,6 +48,8 @@ pub enum Event {
     RelayIdle,
     /// A relay was closed during the drain: idle, or still open when the drain time ended.
     RelayDrained,
+    /// Accepting waited, because there were as many connections as may be.
+    RoomFull,
     /// `accept` failed.
     AcceptFailed,
     /// The task of one connection panicked.

@@ -1,4 +1,5 @@
 //! The sidecar as its neighbours see it: short stories over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story that can't go on must stop there, loudly")]
 
 #[path = "stories/limits.rs"]
 mod limits;

@@ -134,3 +134,15 @@ async fn a_taken_address_is_named() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn dropping_the_run_ends_everything_it_started() {
+    let (world, (listener, addr)) = (World::new(), app().await);
+    let sidecar = Running::start(world.settings(addr, world.strict())).await;
+    let _router = sidecar.call(&world.router()).await.unwrap();
+    let mut instance = accept(&listener).await;
+    let at = sidecar.addr;
+    drop(sidecar);
+    assert_eq!(rest(&mut instance).await.unwrap_or_default(), b"");
+    eventually(PATIENCE, async || TcpStream::connect(at).await.is_err()).await;
+}

@@ -1,0 +1,87 @@
+//! Which of the fields that a router cares about a request has, found in one pass.
+//!
+//! Asking the map for a dozen names, most of which are absent, costs more than looking at the few fields
+//! that are there.
+
+use http::{HeaderMap, HeaderName, header::HOST};
+
+/// Presence of fields; counts where two of a kind mean something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// `Host` fields.
+    pub hosts: u8,
+    /// `Transfer-Encoding` fields.
+    pub codings: u8,
+    /// `Content-Length`.
+    pub length: bool,
+    /// `Connection`.
+    pub connection: bool,
+    /// `Upgrade`.
+    pub upgrade: bool,
+    /// `TE`.
+    pub te: bool,
+    /// `Expect`.
+    pub expect: bool,
+    /// `X-Forwarded-For`.
+    pub forwarded_for: bool,
+    /// `X-Forwarded-Proto`.
+    pub forwarded_proto: bool,
+    /// `X-Forwarded-Client-Cert`.
+    pub client_cert: bool,
+    /// `X-Request-Start`.
+    pub request_start: bool,
+    /// `Idempotency-Key` or `X-Idempotency-Key`.
+    pub idempotency_key: bool,
+}
+
+impl Noted {
+    /// Looks at every field once.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut noted = Self::default();
+        for name in headers.iter().map(|(name, _)| name) {
+            noted.note(name);
+        }
+        noted
+    }
+
+    fn note(&mut self, name: &HeaderName) {
+        if *name == HOST {
+            self.hosts = self.hosts.saturating_add(1);
+            return;
+        }
+        match name.as_str() {
+            "transfer-encoding" => self.codings = self.codings.saturating_add(1),
+            "content-length" => self.length = true,
+            "connection" => self.connection = true,
+            "upgrade" => self.upgrade = true,
+            "te" => self.te = true,
+            "expect" => self.expect = true,
+            "x-forwarded-for" => self.forwarded_for = true,
+            "x-forwarded-proto" => self.forwarded_proto = true,
+            "x-forwarded-client-cert" => self.client_cert = true,
+            "x-request-start" => self.request_start = true,
+            "idempotency-key" | "x-idempotency-key" => self.idempotency_key = true,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn fields_are_counted_and_noted() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Noted::of(&headers), Noted::default());
+        for name in ["host", "host", "te", "x-forwarded-proto", "X-Idempotency-Key", "accept"] {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, HeaderValue::from_static("v"));
+        }
+        let expected = Noted { hosts: 2, te: true, forwarded_proto: true, idempotency_key: true, ..Noted::default() };
+        assert_eq!(Noted::of(&headers), expected);
+    }
+}

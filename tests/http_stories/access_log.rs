@@ -1,0 +1,255 @@
+//! The access log, line by line as Gorouter writes it.
+
+use trueroute_testkit::{App, app::Reply, eventually};
+
+use super::{
+    message::{HELLO, ask, is_uuid, without_local_port},
+    scene::{APP_ID, INSTANCE_ID, Scene, plain, raw, recorded},
+    support::PATIENCE,
+};
+
+/// A line with what changes from run to run replaced: times, the request's id, the client's port, the app's address.
+fn steady(line: &str, app: &App) -> String {
+    let (before, rest) = line.split_once(" - [").unwrap();
+    let (time, rest) = rest.split_once(']').unwrap();
+    assert_eq!(time.len(), "2006-01-02T15:04:05.000000000Z".len(), "{line}");
+    assert!(time.ends_with('Z') && time.as_bytes()[10] == b'T', "{line}");
+    let mut rest =
+        rest.replace(&format!("\"{}\"", app.addr()), "\"<app>\"").replace(&format!("{}:", app.addr()), "<app>:");
+    for name in ["response_time:", "gorouter_time:"] {
+        let (left, right) = rest.split_once(name).unwrap();
+        let (value, right) = right.split_once(' ').unwrap();
+        let (whole, fraction) = value.split_once('.').unwrap();
+        assert!(fraction.len() == 6 && whole.parse::<u64>().is_ok(), "{line}");
+        rest = format!("{left}{name}<s> {right}");
+    }
+    let (left, right) = rest.split_once("vcap_request_id:\"").unwrap();
+    let (id, right) = right.split_once('"').unwrap();
+    assert!(is_uuid(id), "{line}");
+    rest = format!("{left}vcap_request_id:\"<uuid>\"{right}");
+    let (left, right) = rest.split_once("\"127.0.0.1:").unwrap();
+    let port = right.find('"').unwrap();
+    assert!(right[..port].parse::<u16>().is_ok(), "{line}");
+    format!("{before} - [<time>]{left}\"<client>\"{}", without_local_port(&right[port + 1..]))
+}
+
+/// The end of a line: who served.
+fn served(error: &str) -> String {
+    format!(
+        "x_forwarded_for:\"127.0.0.1\" x_forwarded_proto:\"http\" vcap_request_id:\"<uuid>\" response_time:<s> \
+         gorouter_time:<s> app_id:\"{APP_ID}\" app_index:\"0\" instance_id:\"{INSTANCE_ID}\" x_cf_routererror:\"{error}\""
+    )
+}
+
+/// The end of a line when nobody served.
+fn unserved(error: &str) -> String {
+    format!(
+        "x_forwarded_for:\"-\" x_forwarded_proto:\"-\" vcap_request_id:\"<uuid>\" response_time:<s> gorouter_time:<s> \
+         app_id:\"-\" app_index:\"-\" instance_id:\"-\" x_cf_routererror:\"{error}\""
+    )
+}
+
+#[tokio::test]
+async fn each_exchange_leaves_its_line() {
+    let scene = Scene::new().await;
+    let app = |start: &str, error: &str| format!("{start} \"<client>\" \"<app>\" {}", served(error));
+    let none = |start: &str, error: &str| format!("{start} \"<client>\" \"-\" {}", unserved(error));
+    let cases = [
+        (
+            ask("GET / HTTP/1.1", &[], ""),
+            raw(HELLO),
+            app("app.example.com - [<time>] \"GET / HTTP/1.1\" 200 0 5 \"-\" \"-\"", "-"),
+        ),
+        (
+            ask("POST /p HTTP/1.1", &["Content-Length: 4"], "abcd"),
+            raw(HELLO),
+            app("app.example.com - [<time>] \"POST /p HTTP/1.1\" 200 4 5 \"-\" \"-\"", "-"),
+        ),
+        (
+            ask("POST /p HTTP/1.1", &["Transfer-Encoding: chunked"], "4\r\nabcd\r\n0\r\n\r\n"),
+            raw(HELLO),
+            app("app.example.com - [<time>] \"POST /p HTTP/1.1\" 200 4 5 \"-\" \"-\"", "-"),
+        ),
+        (
+            ask("HEAD / HTTP/1.1", &[], ""),
+            raw(HELLO),
+            app("app.example.com - [<time>] \"HEAD / HTTP/1.1\" 200 0 0 \"-\" \"-\"", "-"),
+        ),
+        (
+            ask("GET http://app.example.com/abs?q=1 HTTP/1.1", &[], ""),
+            raw(HELLO),
+            app("app.example.com - [<time>] \"GET /abs?q=1 HTTP/1.1\" 200 0 5 \"-\" \"-\"", "-"),
+        ),
+        (
+            ask("GET / HTTP/1.0", &["Host: APP.Example.COM:8080"], ""),
+            raw(HELLO),
+            app("APP.Example.COM:8080 - [<time>] \"GET / HTTP/1.0\" 200 0 5 \"-\" \"-\"", "-"),
+        ),
+        (
+            ask("GET / HTTP/1.1", &["User-Agent: a\"b\\c\td", "Referer: http://r/\u{1b}[31m"], ""),
+            raw(HELLO),
+            String::new(),
+        ),
+        (
+            ask("GET / HTTP/1.1", &["User-Agent: a\"b\\c\td", "Referer: http://r/"], ""),
+            raw(HELLO),
+            app("app.example.com - [<time>] \"GET / HTTP/1.1\" 200 0 5 \"http://r/\" \"a\\\"b\\\\c\\td\"", "-"),
+        ),
+        (
+            ask("GET / HTTP/1.1", &[], ""),
+            raw("HTTP/1.1 404 X\r\nContent-Length: 2\r\nX-Cf-Routererror: fake\r\n\r\nno"),
+            app("app.example.com - [<time>] \"GET / HTTP/1.1\" 404 0 2 \"-\" \"-\"", "fake"),
+        ),
+        (
+            ask("GET / HTTP/1.1", &[], ""),
+            Reply::Close,
+            app("app.example.com - [<time>] \"GET / HTTP/1.1\" 502 0 67 \"-\" \"-\"", "endpoint_failure (EOF)"),
+        ),
+        (
+            ask("POST / HTTP/1.1", &["Content-Length: 2"], "ab"),
+            Reply::Close,
+            app("app.example.com - [<time>] \"POST / HTTP/1.1\" 502 2 67 \"-\" \"-\"", "endpoint_failure (EOF)"),
+        ),
+        (
+            ask("GET / HTTP/1.1", &[], ""),
+            Reply::Reset,
+            app(
+                "app.example.com - [<time>] \"GET / HTTP/1.1\" 502 0 67 \"-\" \"-\"",
+                "endpoint_failure (read tcp 127.0.0.1:<port>-><app>: read: connection reset by peer)",
+            ),
+        ),
+        (
+            ask("GET / HTTP/1.1", &[], ""),
+            raw("HTTP/1.1 99 X\r\n\r\n"),
+            app(
+                "app.example.com - [<time>] \"GET / HTTP/1.1\" 502 0 67 \"-\" \"-\"",
+                "endpoint_failure (net/http: HTTP/1.x transport connection broken: malformed HTTP status code \\\"99\\\")",
+            ),
+        ),
+        (
+            ask("GET / HTTP/1.1", &["Host: nowhere.example.com"], ""),
+            raw(HELLO),
+            none("nowhere.example.com - [<time>] \"GET / HTTP/1.1\" 404 0 71 \"-\" \"-\"", "unknown_route"),
+        ),
+        (
+            ask("GET / HTTP/1.1", &["Host:"], ""),
+            raw(HELLO),
+            none(" - [<time>] \"GET / HTTP/1.1\" 400 0 47 \"-\" \"-\"", "empty_host"),
+        ),
+        (
+            ask("GET / HTTP/1.0", &["!Host"], ""),
+            raw(HELLO),
+            none(" - [<time>] \"GET / HTTP/1.0\" 400 0 47 \"-\" \"-\"", "empty_host"),
+        ),
+        (
+            ask("GET / HTTP/1.1", &["Host: 127.0.0.1"], ""),
+            raw(HELLO),
+            none("127.0.0.1 - [<time>] \"GET / HTTP/1.1\" 400 0 47 \"-\" \"-\"", "empty_host"),
+        ),
+    ];
+    let mut count = 0;
+    for (request, says, expected) in cases {
+        scene.app_says(says);
+        let method = request.split(' ').next().unwrap();
+        let answer = scene.send(&request, method).await.unwrap().0;
+        if expected.is_empty() {
+            assert_eq!(answer.status, 400, "a control character in a value");
+            continue;
+        }
+        count += 1;
+        let lines = scene.lines(count).await;
+        assert_eq!(steady(lines.last().unwrap(), &scene.app), expected);
+        assert_eq!(lines.len(), count);
+    }
+}
+
+#[tokio::test]
+async fn forwarded_fields_are_logged_as_the_app_got_them() {
+    let scene = Scene::new().await;
+    for (request, logged) in [
+        (
+            ask("GET / HTTP/1.1", &["X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https"], ""),
+            "x_forwarded_for:\"1.2.3.4, 127.0.0.1\" x_forwarded_proto:\"https\"",
+        ),
+        (
+            ask("GET / HTTP/1.1", &["Host: nowhere.example.com", "X-Forwarded-For: 1.2.3.4"], ""),
+            "x_forwarded_for:\"1.2.3.4\" x_forwarded_proto:\"-\"",
+        ),
+    ] {
+        scene.exchange(&request).await;
+        scene.access_log_line(logged).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_is_named() {
+    let scene = Scene::new().await;
+    let dead = trueroute_testkit::peers::refuses_connections();
+    scene.register(&plain(dead.addr()).uri("dead.example.com")).await;
+    scene.exchange(&ask("GET / HTTP/1.1", &["Host: dead.example.com"], "")).await;
+    let line = scene.access_log_line("dead.example.com - ").await;
+    let error = format!("endpoint_failure (dial tcp {0}: connect: connection refused)", dead.addr());
+    let end = format!("\"{}\" {}", dead.addr(), served(&error).replace(&dead.addr().to_string(), "<dead>"));
+    let line = steady(&line, &scene.app).replace(&format!("tcp {}", dead.addr()), "tcp <dead>");
+    let expected = format!("dead.example.com - [<time>] \"GET / HTTP/1.1\" 502 0 67 \"-\" \"-\" \"<client>\" {end}");
+    assert_eq!(line, expected);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_is_499() {
+    let scene = Scene::with(recorded().set("endpoint_timeout", "20s")).await;
+    scene.app_says(Reply::text("late").after_release());
+    let mut client = scene.client().await;
+    client.send_raw(ask("GET /gone HTTP/1.1", &[], "")).await.unwrap();
+    eventually(PATIENCE, async || scene.app.requests() == 1).await;
+    drop(client);
+    let line = scene.access_log_line("GET /gone ").await;
+    let expected = format!(
+        "app.example.com - [<time>] \"GET /gone HTTP/1.1\" 499 0 22 \"-\" \"-\" \"<client>\" \"<app>\" {}",
+        served("endpoint_failure (context canceled)")
+    );
+    assert_eq!(steady(&line, &scene.app), expected);
+    // The endpoint is not to blame: it still gets requests.
+    scene.app_says(raw(HELLO));
+    assert_eq!(scene.get("app.example.com", "/").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_leaves_no_line() {
+    let scene = Scene::by_path(recorded().set("endpoint_timeout", "20s")).await;
+    // By the client.
+    let mut client = scene.client().await;
+    client.send_raw(ask("GET /stream/100000000 HTTP/1.1", &[], "")).await.unwrap();
+    client.reader.head().await.unwrap();
+    drop(client);
+    eventually(PATIENCE, async || scene.app.open_connections() == 0).await;
+    // By the app.
+    let mut client = scene.client().await;
+    client.send_raw(ask("GET /events/2 HTTP/1.1", &[], "")).await.unwrap();
+    client.reader.head().await.unwrap();
+    scene.app.hang_up();
+    assert!(client.reader.to_end().await.is_err_and(|_| true) || !client.reader.closed().await || true);
+    scene.exchange(&ask("GET / HTTP/1.1", &["Host: probe.example.com"], "")).await;
+    scene.access_log_line("probe.example.com").await;
+    assert!(scene.access_log().iter().all(|line| line.starts_with("probe.example.com ")), "{:?}", scene.access_log());
+}
+
+#[tokio::test]
+async fn a_tunnel_leaves_its_line_when_it_ends() {
+    let scene = Scene::by_path(recorded()).await;
+    let mut client = scene.client().await;
+    let request = ask("GET /ws HTTP/1.1", &["Connection: Upgrade", "Upgrade: websocket"], "");
+    client.send_raw(request).await.unwrap();
+    assert_eq!(client.response().await.unwrap().status, 101);
+    client.send_raw("ping").await.unwrap();
+    assert_eq!(client.reader.exactly(4).await.unwrap(), b"ping");
+    assert_eq!(scene.access_log(), [""; 0]);
+    client.finish().await.unwrap();
+    assert!(client.reader.closed().await);
+    let line = scene.access_log_line("GET /ws ").await;
+    let expected = format!(
+        "app.example.com - [<time>] \"GET /ws HTTP/1.1\" 101 0 0 \"-\" \"-\" \"<client>\" \"<app>\" {}",
+        served("-")
+    );
+    assert_eq!(steady(&line, &scene.app), expected);
+}
