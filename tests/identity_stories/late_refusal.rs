@@ -123,3 +123,23 @@ async fn alone_it_is_a_496() {
         assert_eq!(router.endpoints("alone.refusal").await.len(), 0);
     }
 }
+
+/// A reset that comes before an unproven connection's first byte may be a refusal whose alert was lost. One says
+/// nothing; three within ten seconds are taken for it.
+#[tokio::test]
+async fn three_resets_of_unproven_connections_are_a_refusal() {
+    let router = RouterUnderTest::start().await;
+    let (id, pki) = (InstanceId::of_app("a"), &router.scene.pki);
+    let leaf = pki.instances.instance(&id).issue();
+    let demanding = peers::resets_after_headers(pki.door(&id));
+    let open = peers::resets_after_headers(&leaf);
+    router.register_stale("demanding.refusal", demanding.addr(), &id.instance).await;
+    router.register_stale("open.refusal", open.addr(), &id.instance).await;
+    for times in 1..=3 {
+        assert_eq!(router.get("demanding.refusal", "/").await.status, 502);
+        assert_eq!(router.get("open.refusal", "/").await.status, 502);
+        assert_eq!(router.endpoints("demanding.refusal").await.len(), usize::from(times < 3));
+    }
+    // Who never asked for our certificate can't have refused it.
+    assert_eq!(router.endpoints("open.refusal").await.len(), 1);
+}
