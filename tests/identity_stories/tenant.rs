@@ -28,6 +28,8 @@ pub(crate) struct Tenant {
     shut: CancellationToken,
     /// Asked to finish.
     leaving: CancellationToken,
+    /// Told to drop everything.
+    dead: CancellationToken,
     /// The one that accepts.
     door: TaskTracker,
     tasks: TaskTracker,
@@ -51,6 +53,7 @@ impl Tenant {
             port: Arc::clone(port),
             shut: CancellationToken::new(),
             leaving: CancellationToken::new(),
+            dead: CancellationToken::new(),
             door: TaskTracker::new(),
             tasks: TaskTracker::new(),
             counts: Arc::default(),
@@ -65,12 +68,13 @@ impl Tenant {
             leaving: tenant.leaving.clone(),
             counts: Arc::clone(&tenant.counts),
         };
-        let (shut, tasks) = (tenant.shut.clone(), tenant.tasks.clone());
+        let (shut, dead, tasks) = (tenant.shut.clone(), tenant.dead.clone(), tenant.tasks.clone());
         tenant.door.close();
         tenant.tasks.close();
         tenant.door.spawn(async move {
             while let Some(Ok((tcp, _))) = shut.run_until_cancelled(listener.accept()).await {
-                tasks.spawn(visit.clone().serve(tcp));
+                let (visit, dead) = (visit.clone(), dead.clone());
+                tasks.spawn(async move { dead.run_until_cancelled(visit.serve(tcp)).await });
             }
         });
         tenant
@@ -95,6 +99,13 @@ impl Tenant {
     /// Shuts the door, finishes what is under way, and is gone.
     pub(crate) async fn move_out(&self) {
         self.leaving.cancel();
+        self.shut_door().await;
+        self.tasks.wait().await;
+    }
+
+    /// Is gone at once, whatever it was doing.
+    pub(crate) async fn die(&self) {
+        self.dead.cancel();
         self.shut_door().await;
         self.tasks.wait().await;
     }
