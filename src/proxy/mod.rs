@@ -21,7 +21,7 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use self::{body::ClientBody, prepare::Prepared};
 use crate::{
-    failure::Failure,
+    failure::{Counter, Failure},
     headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
     lifecycle::{Drain, Stopping},
     observe::{
@@ -101,10 +101,10 @@ impl Proxy {
             Ok(Reply::Switched(head, stream, early)) => {
                 match tunnel::open(head, stream, early, switch, wants.as_ref(), exchange, self.drain.token()) {
                     Ok(switching) => return switching,
-                    Err((failure, exchange)) => self.fail(&failure, exchange),
+                    Err((failure, exchange)) => self.fail(&failure, exchange, wants.as_ref()),
                 }
             }
-            Err(failure) => self.fail(&failure, exchange),
+            Err(failure) => self.fail(&failure, exchange, wants.as_ref()),
         };
         if self.leaving.is_asked() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -128,9 +128,13 @@ impl Proxy {
         self.attempt(exchange, &pool, &prepared, body, now).await
     }
 
-    fn fail(&self, failure: &Failure, exchange: Box<Exchange>) -> Response<ClientBody> {
-        if let Some(counter) = failure.verdict().counter {
+    fn fail(&self, failure: &Failure, exchange: Box<Exchange>, wants: Option<&HeaderValue>) -> Response<ClientBody> {
+        let counter = failure.verdict().counter;
+        if let Some(counter) = counter {
             self.recorder.shard.count(counter.into());
+        }
+        if counter == Some(Counter::BadGateways) && wants.is_some_and(tunnel::is_websocket) {
+            self.recorder.shard.count(Tally::WebsocketFailure);
         }
         reply::failure(failure, exchange)
     }
