@@ -121,7 +121,7 @@ async fn swapped_ports_and_certificates_never_mix_two_apps() {
     let took = begun.elapsed();
 
     contested.note_leaving();
-    let wrong = load.wrong.lock().unwrap();
+    let wrong = std::mem::take(&mut *load.wrong.lock().unwrap());
     assert_eq!(wrong.len(), 0, "{:#?}", &wrong[..wrong.len().min(10)]);
     assert_eq!(contested.misdirected, 0);
     assert!(stay.iter().all(|tenant| tenant.misdirected() == 0));

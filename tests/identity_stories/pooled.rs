@@ -66,8 +66,8 @@ async fn a_taken_over_address_is_reached_by_new_connections_only() {
     let (served, connections) = (old.served(), old.connections());
 
     // Another app takes the port while the old process keeps the connections it has.
-    old.shut_door();
-    let new = eventually_moves_in(&port, pki).await;
+    old.shut_door().await;
+    let new = Tenant::move_in(&port, pki, "b", &InstanceId::of_app("b"));
     router.register(&new.registration()).await;
     let ask = clients.iter_mut().map(async |client| client.get("b.swap", "/").await.unwrap());
     for answer in join_all(ask).await {
@@ -80,12 +80,6 @@ async fn a_taken_over_address_is_reached_by_new_connections_only() {
     let answer = clients[0].get("a.swap", "/").await.unwrap();
     assert_eq!((answer.status, answer.header("x-app")), (200, Some("a")));
     assert_eq!((old.served(), new.misdirected()), (served + 1, 0));
-}
-
-/// The listener of the tenant before goes a moment after its door is shut.
-async fn eventually_moves_in(port: &Arc<ReservedPort>, pki: &crate::support::Pki) -> Tenant {
-    eventually(PATIENCE, async || port.listen().is_ok()).await;
-    Tenant::move_in(port, pki, "b", &InstanceId::of_app("b"))
 }
 
 #[tokio::test]

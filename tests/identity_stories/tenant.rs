@@ -28,6 +28,8 @@ pub(crate) struct Tenant {
     shut: CancellationToken,
     /// Asked to finish.
     leaving: CancellationToken,
+    /// The one that accepts.
+    door: TaskTracker,
     tasks: TaskTracker,
     counts: Arc<Counts>,
 }
@@ -49,6 +51,7 @@ impl Tenant {
             port: Arc::clone(port),
             shut: CancellationToken::new(),
             leaving: CancellationToken::new(),
+            door: TaskTracker::new(),
             tasks: TaskTracker::new(),
             counts: Arc::default(),
         };
@@ -63,7 +66,9 @@ impl Tenant {
             counts: Arc::clone(&tenant.counts),
         };
         let (shut, tasks) = (tenant.shut.clone(), tenant.tasks.clone());
-        tenant.tasks.spawn(async move {
+        tenant.door.close();
+        tenant.tasks.close();
+        tenant.door.spawn(async move {
             while let Some(Ok((tcp, _))) = shut.run_until_cancelled(listener.accept()).await {
                 tasks.spawn(visit.clone().serve(tcp));
             }
@@ -81,16 +86,16 @@ impl Tenant {
         self.port.addr()
     }
 
-    /// Takes no new connections; those that are open go on.
-    pub(crate) fn shut_door(&self) {
+    /// Takes no new connections from now on; those that are open go on.
+    pub(crate) async fn shut_door(&self) {
         self.shut.cancel();
+        self.door.wait().await;
     }
 
     /// Shuts the door, finishes what is under way, and is gone.
     pub(crate) async fn move_out(&self) {
-        self.shut.cancel();
         self.leaving.cancel();
-        self.tasks.close();
+        self.shut_door().await;
         self.tasks.wait().await;
     }
 
