@@ -17,7 +17,7 @@ use std::{
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust::TrustError};
+use trueroute_identity::{Dialer, credentials::CredentialsError, dial::DialerError, trust::TrustError};
 
 use crate::{
     admin,
@@ -146,7 +146,7 @@ pub struct Router {
     config: Config,
     parts: Parts,
     workers: Arc<Workers>,
-    acceptor: JoinHandle<()>,
+    acceptor: std::thread::JoinHandle<()>,
     accepting: CancellationToken,
     closing: Stopping,
 }
@@ -155,6 +155,7 @@ pub struct Router {
 struct Parts {
     addresses: Addresses,
     table: Arc<Table>,
+    dialer: Arc<Dialer>,
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
     readiness: Readiness,
@@ -177,10 +178,7 @@ impl Router {
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
         let tls = config.front_tls.as_ref().map(server_config).transpose()?.map(TlsAcceptor::from);
-        // Built here once so that a wrong certificate is told before anything is opened.
-        translate::dialer(&config)?;
-
-        tracing::info!(target: "nats", "setting-up-nats-connection");
+        let dialer = translate::dialer(&config)?;
         let clock: Clock = Arc::new(move || moment(origin));
         let link = Link::connect(&translate::link(&config), Arc::clone(&clock)).await?;
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
@@ -194,6 +192,7 @@ impl Router {
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,
+            dialer,
             metrics,
             access_log,
             readiness: Readiness::new(),
@@ -279,7 +278,9 @@ impl Router {
         tracing::info!(target: "router", "gorouter.stopping");
         self.parts.readiness.degrade();
         self.accepting.cancel();
-        let _ = self.acceptor.await;
+        let acceptor = self.acceptor;
+        // A panic there has ended the accepting already; what is left to do is the same.
+        let _ = tokio::task::spawn_blocking(move || acceptor.join()).await;
         let Parts { access_log, stop, tasks, .. } = self.parts;
         stop.cancel();
         for task in tasks {
@@ -338,10 +339,10 @@ impl Bound {
         }
 
         let closing = Stopping::new();
-        let doorways = parts.doorways(&config, tls.as_ref(), &closing)?;
+        let doorways = parts.doorways(&config, tls.as_ref(), &closing);
         let workers = Arc::new(Workers::start(doorways, parts.connections.clone()).map_err(StartError::Workers)?);
         let accepting = CancellationToken::new();
-        let acceptor = tokio::spawn(accept_all(doors, Arc::clone(&workers), accepting.clone()));
+        let acceptor = listener::start(doors, Arc::clone(&workers), accepting.clone()).map_err(StartError::Workers)?;
         parts.readiness.open();
         tracing::info!(target: "router", "gorouter.started");
         Ok(Router { config, parts, workers, acceptor, accepting, closing })
@@ -353,7 +354,7 @@ impl Parts {
         let limits = admin::Limits::default();
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let port = config.status.routes.port;
-        let routes = listen("status.routes.port", port, || listener::bind(loopback(port)))?;
+        let routes = listen_here("status.routes.port", port, || listener::bind(loopback(port)))?;
         self.addresses.routes = routes.local_addr().ok();
         let table = Arc::clone(&self.table);
         let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
@@ -364,13 +365,13 @@ impl Parts {
         if config.status.enable_nontls_health_checks {
             let port = config.status.port;
             let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            let health = listen("status.port", port, || listener::bind(everywhere))?;
+            let health = listen_here("status.port", port, || listener::bind(everywhere))?;
             self.addresses.health = health.local_addr().ok();
             self.spawn(admin::health::serve(health, self.readiness.clone(), limits, self.stop.clone()));
         }
         if config.prometheus.enabled {
             let port = config.prometheus.port;
-            let metrics = listen("prometheus.port", port, || listener::bind(loopback(port)))?;
+            let metrics = listen_here("prometheus.port", port, || listener::bind(loopback(port)))?;
             self.addresses.metrics = metrics.local_addr().ok();
             self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics), limits, self.stop.clone()));
         }
@@ -408,22 +409,16 @@ impl Parts {
         });
     }
 
-    fn doorways(
-        &self,
-        config: &Config,
-        tls: Option<&TlsAcceptor>,
-        closing: &Stopping,
-    ) -> Result<Vec<Arc<Doorway>>, StartError> {
+    fn doorways(&self, config: &Config, tls: Option<&TlsAcceptor>, closing: &Stopping) -> Vec<Arc<Doorway>> {
         let workers = translate::workers(config);
         let settings = Arc::new(translate::proxy(config));
         let limits = translate::idle(config, workers);
-        let dialer = translate::dialer(config)?;
         let doorway = |index| {
             let recorder =
                 Recorder { shard: self.metrics.shard(index), sink: self.access_log.as_ref().map(AccessLog::sink) };
             let proxy = Proxy {
                 table: Arc::clone(&self.table),
-                upstream: Upstream::new(Arc::clone(&dialer), translate::dial_times(config), limits),
+                upstream: Upstream::new(Arc::clone(&self.dialer), translate::dial_times(config), limits),
                 settings: Arc::clone(&settings),
                 recorder: Arc::new(recorder),
                 origin: self.origin,
@@ -438,7 +433,7 @@ impl Parts {
                 roster: Roster::default(),
             })
         };
-        Ok((0..workers).map(doorway).collect())
+        (0..workers).map(doorway).collect()
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
@@ -446,18 +441,21 @@ impl Parts {
     }
 }
 
-/// Accepts at every door until told to stop.
-async fn accept_all(doors: Vec<(TcpListener, Door)>, workers: Arc<Workers>, accepting: CancellationToken) {
-    let accept = |(listener, door)| listener::accept(listener, door, Arc::clone(&workers), accepting.clone());
-    futures_util::future::join_all(doors.into_iter().map(accept)).await;
-}
-
 fn listen(
     key: &'static str,
     port: u16,
-    bind: impl FnOnce() -> io::Result<TcpListener>,
-) -> Result<TcpListener, StartError> {
+    bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
+) -> Result<std::net::TcpListener, StartError> {
     bind().map_err(|error| StartError::Listen { key, port, error })
+}
+
+/// The same, watched by the current runtime.
+fn listen_here(
+    key: &'static str,
+    port: u16,
+    bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
+) -> Result<TcpListener, StartError> {
+    bind().and_then(TcpListener::from_std).map_err(|error| StartError::Listen { key, port, error })
 }
 
 fn log_listener(message: &'static str, address: Option<SocketAddr>) {

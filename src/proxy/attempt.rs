@@ -139,8 +139,10 @@ impl Proxy {
         if verdict.fate == Fate::Keep {
             return;
         }
-        let endpoint = lease.endpoint();
-        match self.table.report(pool, lease, verdict.fate, self.moment(std::time::Instant::now())) {
+        let (endpoint, now) = (lease.endpoint(), self.moment(std::time::Instant::now()));
+        let refused = failed.facts.unproven && matches!(failed.failure, Failure::Reset(_)) && lease.suspect(now);
+        let fate = if refused { Fate::Prune } else { verdict.fate };
+        match self.table.report(pool, lease, fate, now) {
             Reported::Pruned => tracing::info!(
                 target: "registry",
                 route = pool.route().key(),
@@ -192,7 +194,7 @@ fn log_failure(
     verdict: Verdict,
     tries: u32,
 ) {
-    let Facts { connected, reused, head_out } = failed.facts;
+    let Facts { connected, reused, head_out, .. } = failed.facts;
     let facts = &endpoint.facts;
     let tags: serde_json::Map<String, serde_json::Value> = (facts.tags.as_deref().unwrap_or_default().iter())
         .map(|(name, value)| (name.to_string(), value.to_string().into()))

@@ -15,7 +15,7 @@ use crate::{
 /// No host, no route, or a route without endpoints.
 pub fn resolve(table: &Table, exchange: &Exchange, empty_is_503: bool) -> Result<Arc<Pool>, Failure> {
     let name = str::from_utf8(host(&exchange.request)).unwrap_or_default();
-    let bare = name.split(':').next().unwrap_or_default();
+    let bare = memchr::memchr(b':', name.as_bytes()).map_or(name, |at| &name[..at]);
     if bare.is_empty() || *bare == *exchange.client().ip {
         return Err(Failure::EmptyHost);
     }

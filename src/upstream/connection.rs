@@ -113,6 +113,8 @@ pub struct CallFailed<B> {
     pub head_out: bool,
     /// Whether this was the connection's end as an idle one: it had served before, and said nothing now.
     pub died_idle: bool,
+    /// Whether the endpoint might still have been refusing our certificate.
+    pub unproven: bool,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Call<B> {
@@ -155,7 +157,8 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
         let (begun, head_out) = (self.upload.has_begun(), self.upload.head_is_out());
         let silent = matches!(failure, Failure::Eof | Failure::Reset(_) | Failure::Unsent(_) | Failure::Broken(_));
         let died_idle = self.connection.exchanges > 1 && !self.heard && silent;
-        CallFailed { failure, body: self.upload.into_body(), begun, head_out, died_idle }
+        let unproven = self.connection.exchanges == 1 && self.connection.stream.may_still_refuse();
+        CallFailed { failure, body: self.upload.into_body(), begun, head_out, died_idle, unproven }
     }
 
     /// Sends the request and waits for the head of the final response.

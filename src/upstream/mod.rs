@@ -57,6 +57,8 @@ pub struct Facts {
     pub reused: bool,
     /// The whole head was handed to it.
     pub head_out: bool,
+    /// The endpoint might still have been refusing our certificate when the attempt ended.
+    pub unproven: bool,
 }
 
 /// An attempt that brought no answer.
@@ -111,7 +113,10 @@ impl Upstream {
             let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
             match poll_fn(|cx| call.poll_head(cx)).await {
                 Ok(answer) => {
-                    return Ok((reply(call, answer), Facts { connected: true, reused: true, head_out: true }));
+                    return Ok((
+                        reply(call, answer),
+                        Facts { connected: true, reused: true, head_out: true, unproven: false },
+                    ));
                 }
                 Err(failure) => {
                     let failed = call.fail(failure);
@@ -134,7 +139,9 @@ impl Upstream {
         };
         let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
         match poll_fn(|cx| call.poll_head(cx)).await {
-            Ok(answer) => Ok((reply(call, answer), Facts { connected: true, reused: false, head_out: true })),
+            Ok(answer) => {
+                Ok((reply(call, answer), Facts { connected: true, reused: false, head_out: true, unproven: false }))
+            }
             Err(failure) => Err(call.fail(failure).into_send_failed(false)),
         }
     }
@@ -161,7 +168,7 @@ impl Upstream {
 
 impl<B: Body<Data = Bytes> + Unpin> connection::CallFailed<B> {
     fn into_send_failed(self, reused: bool) -> SendFailed<B> {
-        let facts = Facts { connected: true, reused, head_out: self.head_out };
+        let facts = Facts { connected: true, reused, head_out: self.head_out, unproven: self.unproven };
         let received = self.body.received();
         SendFailed { failure: self.failure, body: self.body.can_start_over().then_some(self.body), facts, received }
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use rustls::ProtocolVersion;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -84,13 +85,16 @@ impl Stream {
         }
     }
 
-    /// Whether the peer may still refuse our certificate, so that a first request is not yet delivered.
+    /// Whether the peer may still refuse our certificate: in TLS 1.3 it looks at it after the handshake has
+    /// ended for us, so a first request is not delivered before a first byte comes back.
     pub fn may_still_refuse(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             Self::Secured(tls) => {
                 let facts = tls.facts();
-                facts.client_certificate_requested && facts.app_bytes_in == 0
+                facts.version == Some(ProtocolVersion::TLSv1_3)
+                    && facts.client_certificate_requested
+                    && facts.app_bytes_in == 0
             }
         }
     }

@@ -48,6 +48,7 @@ struct Entry {
     name: String,
     subject: Box<[u8]>,
     key: Algorithm,
+    not_after: SystemTime,
     pin_told: AtomicBool,
 }
 
@@ -174,6 +175,10 @@ fn read(source: &Source<'_>, roots: &mut RootCertStore, entries: &mut Vec<Entry>
                 block,
                 cause,
             })?;
+            // The system's store always holds a few of these; one that an operator listed is worth a word.
+            if entry.not_after < SystemTime::now() {
+                warn!(source = source.name, authority = %entry.name, "trusted an authority that has expired");
+            }
             entries.push(entry);
         }
     }
@@ -201,10 +206,7 @@ impl Entry {
             (leaf::display_name(&certificate), certificate.subject().as_raw().into(), key, not_after)
         };
         roots.add(der.clone())?;
-        if not_after < SystemTime::now() {
-            warn!(authority = %name, "trusted an authority that has expired");
-        }
-        Ok(Self { der, name, subject, key, pin_told: AtomicBool::new(false) })
+        Ok(Self { der, name, subject, key, not_after, pin_told: AtomicBool::new(false) })
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::port::ReservedPort;
-use crate::stage::{Crew, Hands};
+use crate::stage::{self, Crew, Hands};
 
 #[derive(Debug)]
 pub(crate) struct House {
@@ -61,6 +61,9 @@ impl House {
         let crew = self.crew.lock().expect("no holder panics").take();
         if let Some(crew) = crew {
             crew.stop();
+            if !stage::is_here() {
+                self.port.wait_refused();
+            }
         }
     }
 }

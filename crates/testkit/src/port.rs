@@ -1,9 +1,15 @@
 //! Ports: a free one, and one that stays ours while nothing listens on it.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+
+/// How long a closed listener may linger: a process that another thread is just starting holds a copy of every
+/// descriptor of ours from its birth until it runs its program.
+const LINGER: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_millis(1);
 
 /// A port of 127.0.0.1 that nothing uses at this moment; somebody else may take it before you do. Prefer port 0, or a
 /// [`ReservedPort`].
@@ -43,6 +49,15 @@ impl ReservedPort {
         self.addr
     }
 
+    /// Waits until connecting is refused, which takes a moment after a listener was closed; see [`LINGER`].
+    pub(crate) fn wait_refused(&self) {
+        let started = Instant::now();
+        let refused = || TcpStream::connect_timeout(&self.addr, LINGER).is_err();
+        while !refused() && started.elapsed() < LINGER {
+            std::thread::park_timeout(STEP);
+        }
+    }
+
     /// Listens on the port, non-blocking, ready for tokio's `from_std`.
     pub fn listen(&self) -> io::Result<TcpListener> {
         let socket = bound(self.port())?;
@@ -68,14 +83,19 @@ impl Default for ReservedPort {
 fn bound(port: u16) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-    Ok(socket)
+    let started = Instant::now();
+    loop {
+        match socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && started.elapsed() < LINGER => {
+                std::thread::park_timeout(STEP);
+            }
+            bound => return bound.map(|()| socket),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpStream;
-
     use super::*;
 
     #[test]
@@ -87,6 +107,20 @@ mod tests {
             TcpStream::connect(port.addr()).unwrap();
             drop(listener);
         }
+    }
+
+    #[test]
+    fn a_listener_that_lingers_is_waited_for() {
+        let port = ReservedPort::new();
+        let listener = port.listen().unwrap();
+        let closing = std::thread::spawn(move || {
+            std::thread::park_timeout(STEP * 20);
+            drop(listener);
+        });
+        drop(port.listen().unwrap());
+        closing.join().unwrap();
+        port.wait_refused();
+        assert_eq!(TcpStream::connect(port.addr()).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[test]

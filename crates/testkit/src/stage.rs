@@ -36,6 +36,11 @@ fn stage() -> &'static Stage {
     })
 }
 
+/// Whether this is the thread on which scripts run, so that nothing here may wait for one.
+pub(crate) fn is_here() -> bool {
+    thread::current().id() == stage().thread
+}
+
 /// Tasks that live and end together.
 #[derive(Debug)]
 pub struct Crew {
@@ -79,7 +84,7 @@ impl Crew {
         let Some(hands) = self.hands.take() else { return };
         hands.stop.cancel();
         drop(hands);
-        if thread::current().id() == stage().thread {
+        if is_here() {
             return;
         }
         let finished = self.finished.get_mut().expect("nobody else holds the lock");
