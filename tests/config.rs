@@ -289,7 +289,7 @@ fn every_example_file_parses_without_a_warning() {
         names.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
     names.sort();
-    assert_eq!(names, ["gorouter.yml", "minimal.yml", "strict.yml"]);
+    assert_eq!(names, ["compose.yml", "gorouter.yml", "minimal.yml", "strict.yml"]);
     let strict = load(&dir.join("strict.yml")).unwrap().config;
     assert_eq!(strict.route_integrity, RouteIntegrity::Strict);
 }

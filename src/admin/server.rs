@@ -91,6 +91,7 @@ async fn converse<S: Site>(stream: TcpStream, site: Arc<S>, limits: Limits, stop
     });
     let stream = TokioIo::new(WriteDeadline { stream, patience: limits.write, deadline: None });
     let connection = http1::Builder::new()
+        .title_case_headers(true)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.read)
         .serve_connection(stream, answer);

@@ -80,24 +80,24 @@ fn parts(reply: &str) -> (&str, Vec<&str>, &str) {
     let (head, body) = reply.split_once("\r\n\r\n").unwrap();
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap();
-    let passing = |line: &&str| !line.starts_with("date:") && !line.starts_with("connection:");
+    let passing = |line: &&str| !line.starts_with("Date:") && !line.starts_with("Connection:");
     let mut headers: Vec<_> = lines.filter(passing).collect();
     headers.sort_unstable();
     (status, headers, body)
 }
 
 const OK: (&str, &[&str], &str) =
-    ("HTTP/1.1 200 OK", &["content-length: 3", "content-type: text/plain; charset=utf-8"], "ok\n");
+    ("HTTP/1.1 200 OK", &["Content-Length: 3", "Content-Type: text/plain; charset=utf-8"], "ok\n");
 const NOT_FOUND: (&str, &[&str], &str) = (
     "HTTP/1.1 404 Not Found",
-    &["content-length: 19", "content-type: text/plain; charset=utf-8", "x-content-type-options: nosniff"],
+    &["Content-Length: 19", "Content-Type: text/plain; charset=utf-8", "X-Content-Type-Options: nosniff"],
     "404 page not found\n",
 );
 
 #[tokio::test]
 async fn health_follows_the_router() {
     const LIVENESS: &str = "/is-process-alive-do-not-use-for-loadbalancing";
-    let uncached = ["cache-control: private, max-age=0", "content-length: 0", "expires: 0"];
+    let uncached = ["Cache-Control: private, max-age=0", "Content-Length: 0", "Expires: 0"];
     let sick = ("HTTP/1.1 503 Service Unavailable", uncached.to_vec(), "");
     let ok = (OK.0, OK.1.to_vec(), OK.2);
     let mut well = ok.clone();
@@ -142,7 +142,7 @@ async fn a_probe_may_keep_its_connection() {
         stream.write_all(b"HEAD /health HTTP/1.0\r\n\r\n").await.unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await.unwrap();
-        assert!(reply.contains("content-length: 3\r\n") && reply.ends_with("\r\n\r\n"), "{reply}");
+        assert!(reply.contains("Content-Length: 3\r\n") && reply.ends_with("\r\n\r\n"), "{reply}");
     };
     timeout(PATIENCE, probing).await.unwrap();
 }
@@ -151,14 +151,14 @@ async fn a_probe_may_keep_its_connection() {
 async fn the_listing_is_for_who_knows_the_password() {
     let port = routes_port("secret", Limits::default(), || r#"{"a.example.com":[]}"#.into()).await;
     let refused_headers = [
-        "content-length: 17",
-        "content-type: text/plain; charset=utf-8",
-        "www-authenticate: Basic",
-        "x-content-type-options: nosniff",
+        "Content-Length: 17",
+        "Content-Type: text/plain; charset=utf-8",
+        "Www-Authenticate: Basic",
+        "X-Content-Type-Options: nosniff",
     ];
     let refused = ("HTTP/1.1 401 Unauthorized", refused_headers.to_vec(), "401 Unauthorized\n");
     let listed =
-        ("HTTP/1.1 200 OK", vec!["content-length: 20", "content-type: application/json"], r#"{"a.example.com":[]}"#);
+        ("HTTP/1.1 200 OK", vec!["Content-Length: 20", "Content-Type: application/json"], r#"{"a.example.com":[]}"#);
 
     assert_eq!(parts(&ask(port.addr, &get_as("/routes", &basic("admin:secret"))).await), listed);
     let unknown = ask(port.addr, &get_as("/other", &basic("admin:secret"))).await;
@@ -208,7 +208,7 @@ async fn metrics_are_scraped_fresh() {
     let reply = ask(port.addr, &get("/metrics")).await;
     let (status, headers, body) = parts(&reply);
     assert_eq!(status, "HTTP/1.1 200 OK");
-    assert!(headers.contains(&"content-type: text/plain; version=0.0.4; charset=utf-8"), "{headers:?}");
+    assert!(headers.contains(&"Content-Type: text/plain; version=0.0.4; charset=utf-8"), "{headers:?}");
     assert!(body.contains("\nroutes_pruned 2\n"), "{body}");
     let open = body.lines().find_map(|line| line.strip_prefix("file_descriptors ")).unwrap();
     // At least the standard three and both ends of this exchange.

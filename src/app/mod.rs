@@ -146,7 +146,7 @@ pub struct Router {
     config: Config,
     parts: Parts,
     workers: Arc<Workers>,
-    acceptor: JoinHandle<()>,
+    acceptor: std::thread::JoinHandle<()>,
     accepting: CancellationToken,
     closing: Stopping,
 }
@@ -278,7 +278,9 @@ impl Router {
         tracing::info!(target: "router", "gorouter.stopping");
         self.parts.readiness.degrade();
         self.accepting.cancel();
-        let _ = self.acceptor.await;
+        let acceptor = self.acceptor;
+        // A panic there has ended the accepting already; what is left to do is the same.
+        let _ = tokio::task::spawn_blocking(move || acceptor.join()).await;
         let Parts { access_log, stop, tasks, .. } = self.parts;
         stop.cancel();
         for task in tasks {
@@ -340,7 +342,7 @@ impl Bound {
         let doorways = parts.doorways(&config, tls.as_ref(), &closing);
         let workers = Arc::new(Workers::start(doorways, parts.connections.clone()).map_err(StartError::Workers)?);
         let accepting = CancellationToken::new();
-        let acceptor = tokio::spawn(accept_all(doors, Arc::clone(&workers), accepting.clone()));
+        let acceptor = listener::start(doors, Arc::clone(&workers), accepting.clone()).map_err(StartError::Workers)?;
         parts.readiness.open();
         tracing::info!(target: "router", "gorouter.started");
         Ok(Router { config, parts, workers, acceptor, accepting, closing })
@@ -352,7 +354,7 @@ impl Parts {
         let limits = admin::Limits::default();
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let port = config.status.routes.port;
-        let routes = listen("status.routes.port", port, || listener::bind(loopback(port)))?;
+        let routes = listen_here("status.routes.port", port, || listener::bind(loopback(port)))?;
         self.addresses.routes = routes.local_addr().ok();
         let table = Arc::clone(&self.table);
         let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
@@ -363,13 +365,13 @@ impl Parts {
         if config.status.enable_nontls_health_checks {
             let port = config.status.port;
             let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            let health = listen("status.port", port, || listener::bind(everywhere))?;
+            let health = listen_here("status.port", port, || listener::bind(everywhere))?;
             self.addresses.health = health.local_addr().ok();
             self.spawn(admin::health::serve(health, self.readiness.clone(), limits, self.stop.clone()));
         }
         if config.prometheus.enabled {
             let port = config.prometheus.port;
-            let metrics = listen("prometheus.port", port, || listener::bind(loopback(port)))?;
+            let metrics = listen_here("prometheus.port", port, || listener::bind(loopback(port)))?;
             self.addresses.metrics = metrics.local_addr().ok();
             self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics), limits, self.stop.clone()));
         }
@@ -439,18 +441,21 @@ impl Parts {
     }
 }
 
-/// Accepts at every door until told to stop.
-async fn accept_all(doors: Vec<(TcpListener, Door)>, workers: Arc<Workers>, accepting: CancellationToken) {
-    let accept = |(listener, door)| listener::accept(listener, door, Arc::clone(&workers), accepting.clone());
-    futures_util::future::join_all(doors.into_iter().map(accept)).await;
-}
-
 fn listen(
     key: &'static str,
     port: u16,
-    bind: impl FnOnce() -> io::Result<TcpListener>,
-) -> Result<TcpListener, StartError> {
+    bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
+) -> Result<std::net::TcpListener, StartError> {
     bind().map_err(|error| StartError::Listen { key, port, error })
+}
+
+/// The same, watched by the current runtime.
+fn listen_here(
+    key: &'static str,
+    port: u16,
+    bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
+) -> Result<TcpListener, StartError> {
+    bind().and_then(TcpListener::from_std).map_err(|error| StartError::Listen { key, port, error })
 }
 
 fn log_listener(message: &'static str, address: Option<SocketAddr>) {

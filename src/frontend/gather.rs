@@ -1,10 +1,6 @@
 //! A client's socket that sends small answers by one plain call.
-//!
-//! hyper hands head and body over as two slices. For a small answer, copying them together costs less than
-//! the system's vectored write; beyond [`GATHER`] bytes it costs more.
 
 use std::{
-    cell::RefCell,
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
@@ -15,13 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Answers up to this size are copied together.
-const GATHER: usize = 4 * 1024;
-
-thread_local! {
-    /// Used within one call only; a buffer on the stack would be cleared on every one.
-    static TOGETHER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(GATHER));
-}
+use crate::upstream::gather::poll_write;
 
 /// A TCP stream that gathers small vectored writes.
 #[derive(Debug)]
@@ -43,15 +33,7 @@ impl AsyncWrite for Gather {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let total: usize = slices.iter().map(|slice| slice.len()).sum();
-        if total > GATHER {
-            return Pin::new(&mut self.0).poll_write_vectored(cx, slices);
-        }
-        TOGETHER.with_borrow_mut(|together| {
-            together.clear();
-            slices.iter().for_each(|slice| together.extend_from_slice(slice));
-            Pin::new(&mut self.0).poll_write(cx, together)
-        })
+        poll_write(&mut self.0, cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

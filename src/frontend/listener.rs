@@ -6,13 +6,13 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
+    thread::JoinHandle,
     time::Duration,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{connection::Door, worker::Workers};
@@ -33,7 +33,7 @@ pub fn bind_all(port: u16) -> io::Result<TcpListener> {
     })
 }
 
-/// Binds `address` for the current runtime; an IPv6 wildcard takes IPv4 clients too.
+/// Binds `address`, non-blocking; an IPv6 wildcard takes IPv4 clients too.
 ///
 /// # Errors
 /// What the system says.
@@ -46,11 +46,34 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
+}
+
+/// Starts the thread that accepts at every door until `stop`. It does nothing else, so that neither a flood
+/// on the bus nor a busy worker keeps a client waiting at the door.
+///
+/// # Errors
+/// The system gives no thread, or a listener cannot be watched.
+pub fn start(
+    doors: Vec<(TcpListener, Door)>,
+    workers: Arc<Workers>,
+    stop: CancellationToken,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let watched = |(listener, door)| Ok((tokio::net::TcpListener::from_std(listener)?, door));
+    let doors = {
+        let _inside = runtime.enter();
+        doors.into_iter().map(watched).collect::<io::Result<Vec<_>>>()?
+    };
+    let accept_all = async move {
+        let accept = |(listener, door)| accept(listener, door, Arc::clone(&workers), stop.clone());
+        futures_util::future::join_all(doors.into_iter().map(accept)).await;
+    };
+    std::thread::Builder::new().name("acceptor".into()).spawn(move || runtime.block_on(accept_all))
 }
 
 /// Accepts until `stop`, then empties the queue once more and closes the listener.
-pub async fn accept(listener: TcpListener, door: Door, workers: Arc<Workers>, stop: CancellationToken) {
+async fn accept(listener: tokio::net::TcpListener, door: Door, workers: Arc<Workers>, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,

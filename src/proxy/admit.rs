@@ -85,7 +85,22 @@ fn admit_host(request: &Parts, hosts: u8) -> Result<(), Refused> {
 /// The bytes that Go accepts in a host: unreserved and sub-delims of RFC 3986, and what IPv6 literals,
 /// ports and escapes need.
 fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=[]_~".contains(&byte)
+    const IN_HOSTS: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            table[byte as usize] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let others = b"!$%&'()*+,-.:;=[]_~";
+        let mut at = 0;
+        while at < others.len() {
+            table[others[at] as usize] = true;
+            at += 1;
+        }
+        table
+    };
+    IN_HOSTS[usize::from(byte)]
 }
 
 fn admit_coding(headers: &HeaderMap, codings: u8) -> Result<(), Refused> {

@@ -21,7 +21,7 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use self::{body::ClientBody, prepare::Prepared};
 use crate::{
-    failure::Failure,
+    failure::{Counter, Failure},
     headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
     lifecycle::{Drain, Stopping},
     observe::{
@@ -101,10 +101,10 @@ impl Proxy {
             Ok(Reply::Switched(head, stream, early)) => {
                 match tunnel::open(head, stream, early, switch, wants.as_ref(), exchange, self.drain.token()) {
                     Ok(switching) => return switching,
-                    Err((failure, exchange)) => self.fail(&failure, exchange),
+                    Err((failure, exchange)) => self.fail(&failure, exchange, wants.as_ref()),
                 }
             }
-            Err(failure) => self.fail(&failure, exchange),
+            Err(failure) => self.fail(&failure, exchange, wants.as_ref()),
         };
         if self.leaving.is_asked() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -119,7 +119,7 @@ impl Proxy {
         body: Replayable<Incoming>,
         wants: Option<&HeaderValue>,
     ) -> Result<Reply<Incoming>, Failure> {
-        let pool = resolve::resolve(&self.table, exchange, self.settings.empty_pool_is_503);
+        let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
         // The clock is read once between the look-up and the first attempt; both are measured by it.
         let now = Instant::now();
         exchange.shard().route_lookup_time(now.duration_since(exchange.started()));
@@ -128,9 +128,13 @@ impl Proxy {
         self.attempt(exchange, &pool, &prepared, body, now).await
     }
 
-    fn fail(&self, failure: &Failure, exchange: Box<Exchange>) -> Response<ClientBody> {
-        if let Some(counter) = failure.verdict().counter {
+    fn fail(&self, failure: &Failure, exchange: Box<Exchange>, wants: Option<&HeaderValue>) -> Response<ClientBody> {
+        let counter = failure.verdict().counter;
+        if let Some(counter) = counter {
             self.recorder.shard.count(counter.into());
+        }
+        if counter == Some(Counter::BadGateways) && wants.is_some_and(tunnel::is_websocket) {
+            self.recorder.shard.count(Tally::WebsocketFailure);
         }
         reply::failure(failure, exchange)
     }

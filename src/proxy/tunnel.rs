@@ -30,18 +30,14 @@ pub fn open(
     mut exchange: Box<Exchange>,
     token: DrainToken,
 ) -> Result<Response<ClientBody>, (Failure, Box<Exchange>)> {
-    let websocket = wants.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let agreed = match (wants, &head.upgrade) {
         (Some(asked), Some(given)) => asked.as_bytes().eq_ignore_ascii_case(given.as_bytes()),
         _ => false,
     };
     let (true, Some(switch), Some(protocol)) = (agreed, switch, head.upgrade) else {
-        if websocket {
-            exchange.shard().count(Tally::WebsocketFailure);
-        }
         return Err((Failure::Switched, exchange));
     };
-    if websocket {
+    if wants.is_some_and(is_websocket) {
         exchange.shard().count(Tally::WebsocketUpgrade);
     }
     exchange.answer(StatusCode::SWITCHING_PROTOCOLS.as_u16());
@@ -53,6 +49,11 @@ pub fn open(
     response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("Upgrade"));
     tokio::spawn(run(switch, stream, early, exchange, token));
     Ok(response)
+}
+
+/// Whether this is the protocol whose upgrades are counted.
+pub fn is_websocket(protocol: &HeaderValue) -> bool {
+    protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
 async fn run(switch: OnUpgrade, mut stream: Stream, early: BytesMut, exchange: Box<Exchange>, token: DrainToken) {

@@ -4,6 +4,7 @@
 pub mod chunked;
 pub mod connection;
 pub mod dial;
+pub mod gather;
 pub mod idle;
 pub mod replay;
 pub mod reply;

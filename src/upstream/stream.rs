@@ -1,7 +1,6 @@
 //! The byte stream to an endpoint: plain, or secured by a proof of identity.
 
 use std::{
-    cell::RefCell,
     io::{self, IoSlice},
     net::SocketAddr,
     pin::Pin,
@@ -17,13 +16,7 @@ use tokio::{
 };
 use trueroute_identity::{Refusal, Secured};
 
-/// Requests up to this size are copied together and sent by one call; above it the copy costs more than it saves.
-const GATHER: usize = 4 * 1024;
-
-thread_local! {
-    /// Used within one call only; a buffer on the stack would be cleared on every one.
-    static TOGETHER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(GATHER));
-}
+use super::gather;
 
 /// A connection to an endpoint.
 ///
@@ -48,7 +41,7 @@ impl Stream {
     /// Writes from `parts` in order; returns how many bytes were taken.
     pub fn poll_write_parts(&mut self, cx: &mut Context<'_>, parts: [&[u8]; 3]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(tcp) => write_plain(tcp, cx, parts),
+            Self::Plain(tcp) => gather::poll_write(tcp, cx, &parts.map(IoSlice::new)),
             Self::Secured(tls) => {
                 let mut taken = 0;
                 for part in parts.into_iter().filter(|part| !part.is_empty()) {
@@ -134,21 +127,6 @@ impl Stream {
     pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         (self.tcp().local_addr().ok(), self.tcp().peer_addr().ok())
     }
-}
-
-fn write_plain(tcp: &mut TcpStream, cx: &mut Context<'_>, parts: [&[u8]; 3]) -> Poll<io::Result<usize>> {
-    let total: usize = parts.iter().map(|part| part.len()).sum();
-    if let Some(only) = parts.iter().find(|part| part.len() == total) {
-        return Pin::new(tcp).poll_write(cx, only);
-    }
-    if total <= GATHER {
-        return TOGETHER.with_borrow_mut(|together| {
-            together.clear();
-            parts.iter().for_each(|part| together.extend_from_slice(part));
-            Pin::new(tcp).poll_write(cx, together)
-        });
-    }
-    Pin::new(tcp).poll_write_vectored(cx, &parts.map(IoSlice::new))
 }
 
 impl AsyncRead for Stream {

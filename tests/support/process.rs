@@ -77,6 +77,11 @@ impl RouterProcess {
         find().unwrap()
     }
 
+    /// What it has printed on standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.printed.stdout()
+    }
+
     /// What it has printed on standard error so far.
     pub(crate) fn stderr(&self) -> String {
         text(&self.printed.stderr)

@@ -1,7 +1,7 @@
 //! `identities FOLDER CONFIG NAME...`: a certificate authority's work for docker-compose.yml, done once.
 //!
 //! Makes an authority, a certificate for the router and one for the instance NAME of each app, and writes
-//! `FOLDER/router/gorouter.yml` (CONFIG, and below it the certificates that the router needs) and
+//! `FOLDER/router/gorouter.yml` (CONFIG, and below it strict mode with the certificates that it needs) and
 //! `FOLDER/NAME/{instance.crt,instance.key,ca.crt}`. The authority's key is kept nowhere.
 #![allow(clippy::print_stderr, reason = "a program speaks to its terminal")]
 
@@ -15,7 +15,7 @@ use std::{
 use trueroute_testkit::pki::{Authority, InstanceId, Leaf, LeafBuilder};
 
 /// The name that sidecars ask of a router's certificate.
-pub const ROUTER: &str = "gorouter";
+pub(crate) const ROUTER: &str = "gorouter";
 /// Long enough for whoever leaves the containers running.
 const VALIDITY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 ///
 /// # Errors
 /// What the system says about a file.
-pub fn write(folder: &Path, config: &Path, names: &[String]) -> io::Result<()> {
+pub(crate) fn write(folder: &Path, config: &Path, names: &[String]) -> io::Result<()> {
     let authority = Authority::new("instance-identity");
     let router = issue(authority.router_client(ROUTER));
     let settings = fs::read_to_string(config)? + &certificates(&authority, &router);
@@ -62,7 +62,7 @@ fn issue(leaf: LeafBuilder) -> Leaf {
 fn certificates(authority: &Authority, router: &Leaf) -> String {
     let text = |pem: &str| serde_json::Value::from(pem).to_string();
     format!(
-        "\nca_certs: [{}]\nbackends:\n  cert_chain: {}\n  private_key: {}\n",
+        "\nroute_integrity: strict\nca_certs: [{}]\nbackends:\n  cert_chain: {}\n  private_key: {}\n",
         text(authority.pem()),
         text(&router.chain_pem),
         text(&router.key_pem)
