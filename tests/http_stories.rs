@@ -7,6 +7,8 @@
 mod access_log;
 #[path = "http_stories/bad_answers.rs"]
 mod bad_answers;
+#[path = "http_stories/documented.rs"]
+mod documented;
 #[path = "http_stories/forwarding.rs"]
 mod forwarding;
 #[path = "http_stories/framing.rs"]

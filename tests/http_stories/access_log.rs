@@ -228,7 +228,9 @@ async fn an_answer_that_is_cut_leaves_no_line() {
     client.send_raw(ask("GET /events/2 HTTP/1.1", &[], "")).await.unwrap();
     client.reader.head().await.unwrap();
     scene.app.hang_up();
-    assert!(client.reader.to_end().await.is_err_and(|_| true) || !client.reader.closed().await || true);
+    // Whether the end comes as a reset is for the network to say; a clean end of the body it is not.
+    let rest = client.reader.to_end().await.unwrap_or_default();
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
     scene.exchange(&ask("GET / HTTP/1.1", &["Host: probe.example.com"], "")).await;
     scene.access_log_line("probe.example.com").await;
     assert!(scene.access_log().iter().all(|line| line.starts_with("probe.example.com ")), "{:?}", scene.access_log());

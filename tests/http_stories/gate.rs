@@ -120,6 +120,49 @@ async fn what_is_no_http_is_refused() {
     nothing_passed(&scene).await;
 }
 
+/// Where hyper reads on and Go does not, or the other way round, without harm to anyone: see `docs/compatibility.md`.
+#[tokio::test]
+async fn what_go_reads_otherwise_is_harmless() {
+    let scene = Scene::new().await;
+    for (name, request, target) in [
+        ("line ends before the request", format!("\r\n\r\n{}", get(&[])), Some("/")),
+        ("LF for line ends", "GET /lf HTTP/1.1\nHost: app.example.com\n\n".to_owned(), Some("/lf")),
+        ("a fragment", ask("GET /a?b#c HTTP/1.1", &[], ""), Some("/a?b")),
+        ("quotes in the path", ask("GET /a\"b HTTP/1.1", &[], ""), Some("/a\"b")),
+        ("angle brackets in the path", ask("GET /<a>`b HTTP/1.1", &[], ""), None),
+        ("a quote in the query", ask("GET /?a=\"b\" HTTP/1.1", &[], ""), None),
+        ("angle brackets in the query", ask("GET /?a=<b> HTTP/1.1", &[], ""), None),
+        ("HTTP/1.2", ask("GET / HTTP/1.2", &[], ""), None),
+    ] {
+        let before = scene.app.requests();
+        let (response, _) = scene.send(&request, "GET").await.unwrap();
+        assert_eq!(response.status, if target.is_some() { 200 } else { 400 }, "{name}");
+        let got = (scene.app.requests() > before).then(|| scene.app.last().unwrap().target);
+        assert_eq!(got.as_deref(), target, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_beyond_the_limits_is_431() {
+    let scene = Scene::new().await;
+    let numbered = |count: usize| (0..count).map(|number| format!("X-{number}: v")).collect::<Vec<_>>();
+    let many = |count: usize| {
+        let lines = numbered(count);
+        get(&lines.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let large = |bytes: usize| get(&[&format!("X-Large: {}", "x".repeat(bytes))]);
+    for (name, request, status) in [
+        ("99 fields beside Host", many(99), 200),
+        ("100 fields beside Host", many(100), 431),
+        ("300 KiB", large(300 * 1024), 200),
+        ("500 KiB", large(500 * 1024), 431),
+    ] {
+        let before = scene.app.requests();
+        assert_eq!(scene.send(&request, "GET").await.unwrap().0.status, status, "{name}");
+        assert_eq!(scene.app.requests() - before, u64::from(status == 200), "{name}");
+    }
+}
+
 /// Requests that smugglers send: whatever the router makes of them, the app gets at most one request for each answer
 /// that the client gets, and none with the smuggled target.
 #[tokio::test]
