@@ -42,6 +42,19 @@ pub enum Failure {
         /// Host header as sent.
         host: String,
     },
+    /// `X-CF-App-Instance` is not an app's id and an index.
+    #[error("malformed X-CF-App-Instance")]
+    MalformedAppInstance,
+    /// The route has no such instance, or there is no such route.
+    #[error("unknown instance")]
+    UnknownInstance {
+        /// Host header as sent.
+        host: String,
+        /// Application id that was asked for.
+        app: String,
+        /// Instance index that was asked for.
+        index: String,
+    },
     /// The route is known and has no endpoints.
     #[error("no endpoints")]
     NoEndpoints {
@@ -250,6 +263,8 @@ impl Failure {
         let (retry, fate, proven_unsent, counter, reason) = match self {
             Self::EmptyHost => (Never, Keep, true, Some(RejectedRequests), "empty_host"),
             Self::UnknownRoute { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_route"),
+            Self::MalformedAppInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_app_instance"),
+            Self::UnknownInstance { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_instance"),
             Self::NoEndpoints { .. } => (Never, Keep, true, None, "no_endpoints"),
             Self::ConnectionLimit { .. } => (Never, Keep, true, Some(ExhaustedConns), "connection_limit"),
             Self::NoEndpointLeft => (Never, Keep, true, Some(BadGateways), "no_endpoint_left"),
@@ -308,6 +323,16 @@ impl Failure {
             Self::UnknownRoute { host } => {
                 let body = format!("404 Not Found: Requested route ('{host}') does not exist.");
                 lookup(404, "unknown_route", NEVER, body)
+            }
+            Self::MalformedAppInstance => {
+                let body = "400 Bad Request: Invalid X-CF-App-Instance Header".into();
+                lookup(400, "invalid_cf_app_instance_header", NEVER, body)
+            }
+            Self::UnknownInstance { host, app, index } => {
+                let body = format!(
+                    "400 Bad Request: Requested instance ('{index}') with guid ('{app}') does not exist for route ('{host}')"
+                );
+                lookup(400, "unknown_route", NEVER, body)
             }
             Self::NoEndpoints { host } => {
                 let body = format!("503 Service Unavailable: Requested route ('{host}') has no available endpoints.");

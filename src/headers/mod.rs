@@ -2,4 +2,5 @@
 
 pub mod forwarded;
 pub mod hop_by_hop;
+pub mod instance;
 pub mod noted;

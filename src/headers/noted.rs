@@ -5,6 +5,8 @@
 
 use http::{HeaderMap, HeaderName, header::HOST};
 
+use super::instance::APP_INSTANCE;
+
 /// Presence of fields; counts where two of a kind mean something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Noted {
@@ -28,6 +30,8 @@ pub struct Noted {
     pub forwarded_proto: bool,
     /// `X-Forwarded-Client-Cert`.
     pub client_cert: bool,
+    /// `X-CF-App-Instance`.
+    pub app_instance: bool,
     /// `X-Request-Start`.
     pub request_start: bool,
     /// `Idempotency-Key` or `X-Idempotency-Key`.
@@ -60,6 +64,7 @@ impl Noted {
             "x-forwarded-for" => self.forwarded_for = true,
             "x-forwarded-proto" => self.forwarded_proto = true,
             "x-forwarded-client-cert" => self.client_cert = true,
+            APP_INSTANCE => self.app_instance = true,
             "x-request-start" => self.request_start = true,
             "idempotency-key" | "x-idempotency-key" => self.idempotency_key = true,
             _ => {}

@@ -119,7 +119,7 @@ impl Proxy {
         body: Replayable<Incoming>,
         wants: Option<&HeaderValue>,
     ) -> Result<Reply<Incoming>, Failure> {
-        let pool = resolve::resolve(&self.table, exchange, self.settings.empty_pool_is_503);
+        let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
         // The clock is read once between the look-up and the first attempt; both are measured by it.
         let now = Instant::now();
         exchange.shard().route_lookup_time(now.duration_since(exchange.started()));

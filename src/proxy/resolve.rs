@@ -2,26 +2,59 @@
 
 use std::sync::Arc;
 
+use http::{HeaderValue, request::Parts};
+
 use crate::{
     failure::Failure,
+    headers::{
+        instance::{APP_INSTANCE, AppInstance, app_instance},
+        noted::Noted,
+    },
     observe::exchange::{Exchange, host},
     route::pool::Pool,
     table::Table,
 };
 
-/// The pool for the request's host and path.
+/// The pool for the request's host and path, cut down to the instance that the request names, if it does.
 ///
 /// # Errors
-/// No host, no route, or a route without endpoints.
-pub fn resolve(table: &Table, exchange: &Exchange, empty_is_503: bool) -> Result<Arc<Pool>, Failure> {
-    let name = str::from_utf8(host(&exchange.request)).unwrap_or_default();
+/// No host, no route, a route without endpoints, or no such instance.
+pub fn resolve(table: &Table, exchange: &Exchange, noted: Noted, empty_is_503: bool) -> Result<Arc<Pool>, Failure> {
+    let request = &exchange.request;
+    let name = str::from_utf8(host(request)).unwrap_or_default();
     let bare = memchr::memchr(b':', name.as_bytes()).map_or(name, |at| &name[..at]);
     if bare.is_empty() || *bare == *exchange.client().ip {
         return Err(Failure::EmptyHost);
     }
-    match table.lookup(name, exchange.request.uri.path()) {
+    let wanted = if noted.app_instance { Some(named_instance(request)?) } else { None };
+    let pool = table.lookup(name, request.uri.path());
+    if let Some(wanted) = wanted {
+        return only(pool.as_deref(), wanted).ok_or_else(|| Failure::UnknownInstance {
+            host: name.into(),
+            app: wanted.app.into(),
+            index: wanted.index.into(),
+        });
+    }
+    match pool {
         Some(pool) if !pool.leases().is_empty() => Ok(pool),
         Some(_) if empty_is_503 => Err(Failure::NoEndpoints { host: name.into() }),
         Some(_) | None => Err(Failure::UnknownRoute { host: name.into() }),
     }
+}
+
+fn named_instance(request: &Parts) -> Result<AppInstance<'_>, Failure> {
+    let named = request.headers.get(APP_INSTANCE).map(HeaderValue::as_bytes);
+    named.and_then(app_instance).ok_or(Failure::MalformedAppInstance)
+}
+
+/// The pool with the endpoints of one instance alone.
+fn only(pool: Option<&Pool>, wanted: AppInstance<'_>) -> Option<Arc<Pool>> {
+    let pool = pool?;
+    let is_wanted =
+        |facts: &crate::route::endpoint::Facts| *facts.app_id == *wanted.app && *facts.instance_index == *wanted.index;
+    let leases: Vec<_> = pool.leases().iter().filter(|lease| is_wanted(&lease.endpoint().facts)).cloned().collect();
+    if leases.is_empty() {
+        return None;
+    }
+    Some(Arc::new(Pool::new(Arc::clone(pool.route()), leases, pool.changed())))
 }

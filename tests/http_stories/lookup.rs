@@ -1,10 +1,10 @@
 //! From a request to a route: what the client is told when there is none, or none that can serve (gorouter.md 7.3).
 
-use trueroute_testkit::{Registration, app::Reply, eventually, peers, pki::InstanceId};
+use trueroute_testkit::{App, Registration, app::Reply, eventually, peers, pki::InstanceId};
 
 use super::{
     message::{Message, ask, failed, hello},
-    scene::{After, Scene, plain, recorded},
+    scene::{APP_ID, After, Scene, plain, recorded},
     support::PATIENCE,
 };
 
@@ -132,4 +132,40 @@ async fn another_endpoint_is_tried_when_one_is_gone() {
     }
     assert_eq!(scene.app.requests(), 20);
     assert!(scene.metric("trueroute_retries_total{reason=\"dial\"}").await >= 1.0);
+}
+
+#[tokio::test]
+async fn a_request_that_names_an_instance_reaches_that_one_or_none() {
+    let scene = Scene::new().await;
+    let other = App::start("b");
+    scene.register(&plain(other.addr()).index(1).uri("app.example.com")).await;
+    let asking = |host: &str, instance: &str| {
+        ask("GET / HTTP/1.1", &[&format!("Host: {host}"), &format!("X-CF-App-Instance: {instance}")], "")
+    };
+    for _ in 0..10 {
+        assert_eq!(scene.exchange(&asking("app.example.com", &format!("{APP_ID}:0"))).await.0, hello());
+    }
+    assert_eq!((scene.app.requests(), other.requests()), (10, 0));
+    assert!(scene.app.received().iter().all(|request| request.header("x-cf-app-instance").is_none()));
+
+    let malformed = refused(
+        "HTTP/1.1 400 Bad Request",
+        "invalid_cf_app_instance_header",
+        "no-cache, no-store",
+        "400 Bad Request: Invalid X-CF-App-Instance Header\n",
+    );
+    let unknown = |host: &str, index: &str| {
+        let body = format!(
+            "400 Bad Request: Requested instance ('{index}') with guid ('{APP_ID}') does not exist for route ('{host}')\n"
+        );
+        refused("HTTP/1.1 400 Bad Request", "unknown_route", "no-cache, no-store", &body)
+    };
+    for (host, instance, expected) in [
+        ("app.example.com", "nonsense".to_owned(), malformed),
+        ("app.example.com", format!("{APP_ID}:7"), unknown("app.example.com", "7")),
+        ("nowhere.example.com", format!("{APP_ID}:0"), unknown("nowhere.example.com", "0")),
+    ] {
+        assert_eq!(scene.exchange(&asking(host, &instance)).await, (expected, After::Open), "{host} {instance}");
+    }
+    assert_eq!((scene.app.requests(), other.requests()), (10, 0));
 }

@@ -40,7 +40,7 @@ async fn the_health_port_says_ok_and_keeps_its_connections() {
 async fn health_is_503_and_traffic_refused_until_the_table_had_time_to_fill() {
     // A port that is known before the router listens on it.
     let port = trueroute_testkit::ReservedPort::new();
-    let router = recorded().set("port", port.port()).set("start_response_delay_interval", "1s");
+    let router = recorded().set("port", port.port()).set("start_response_delay_interval", "2s");
     let bound = Router::bind(config::parse(&router.yml()).unwrap().config).await.unwrap();
     let (health, routes) = (bound.addresses().health.unwrap().port(), bound.addresses().routes.unwrap().port());
     let local = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));

@@ -30,7 +30,7 @@ async fn ask(client: &mut Client, request: &str) -> Response {
 
 #[tokio::test]
 async fn clients_are_told_to_leave_and_what_they_asked_for_is_finished() {
-    let router = settings().set("drain_wait", "2s").set("drain_timeout", "20s").spawn().await;
+    let router = settings().set("drain_wait", "3s").set("drain_timeout", "20s").spawn().await;
     let app = router.instance("app").plain().uri("app.example.com").register().await;
     let mut kept = router.client().await;
     let got = ask(&mut kept, GET).await;
@@ -46,7 +46,7 @@ async fn clients_are_told_to_leave_and_what_they_asked_for_is_finished() {
 
     router.signal("USR1");
     let line = router.line("gorouter-draining").await;
-    assert_eq!((line.field("wait_seconds").as_f64(), line.field("timeout_seconds").as_f64()), (Some(2.0), Some(20.0)));
+    assert_eq!((line.field("wait_seconds").as_f64(), line.field("timeout_seconds").as_f64()), (Some(3.0), Some(20.0)));
     assert_eq!(router.health().await, 503);
     // Whoever keeps a connection is told, and only then is it closed.
     let got = ask(&mut kept, GET).await;
