@@ -122,6 +122,8 @@ fn failures() -> Vec<Failure> {
     all.extend([
         Failure::EmptyHost,
         Failure::UnknownRoute { host: host() },
+        Failure::MalformedAppInstance,
+        Failure::UnknownInstance { host: host(), app: host(), index: host() },
         Failure::NoEndpoints { host: host() },
         Failure::ConnectionLimit { host: host() },
         Failure::NoEndpointLeft,
@@ -137,7 +139,33 @@ fn failures() -> Vec<Failure> {
         Failure::Switched,
         Failure::ClientGone,
     ]);
+    all.iter().for_each(is_listed);
     all
+}
+
+/// Names every failure, so that a new one does not compile before it has a place in the list above.
+fn is_listed(failure: &Failure) {
+    match failure {
+        Failure::EmptyHost
+        | Failure::UnknownRoute { .. }
+        | Failure::MalformedAppInstance
+        | Failure::UnknownInstance { .. }
+        | Failure::NoEndpoints { .. }
+        | Failure::ConnectionLimit { .. }
+        | Failure::NoEndpointLeft
+        | Failure::Dial(_)
+        | Failure::Refused(_)
+        | Failure::RefusedLate(_)
+        | Failure::Unsent(_)
+        | Failure::Reset(_)
+        | Failure::Eof
+        | Failure::Broken(_)
+        | Failure::Timeout
+        | Failure::ConnectTimeout
+        | Failure::BadResponse(_)
+        | Failure::Switched
+        | Failure::ClientGone => {}
+    }
 }
 
 #[test]
