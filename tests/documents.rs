@@ -24,7 +24,7 @@ use trueroute::{
 };
 use trueroute_identity::{ExpectedName, Refusal, refusal::Untrusted};
 
-const PAGES: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+const PAGES: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/compatibility.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -122,6 +122,8 @@ fn failures() -> Vec<Failure> {
     all.extend([
         Failure::EmptyHost,
         Failure::UnknownRoute { host: host() },
+        Failure::MalformedAppInstance,
+        Failure::UnknownInstance { host: host(), app: host(), index: host() },
         Failure::NoEndpoints { host: host() },
         Failure::ConnectionLimit { host: host() },
         Failure::NoEndpointLeft,
@@ -137,7 +139,33 @@ fn failures() -> Vec<Failure> {
         Failure::Switched,
         Failure::ClientGone,
     ]);
+    all.iter().for_each(is_listed);
     all
+}
+
+/// Names every failure, so that a new one does not compile before it has a place in the list above.
+fn is_listed(failure: &Failure) {
+    match failure {
+        Failure::EmptyHost
+        | Failure::UnknownRoute { .. }
+        | Failure::MalformedAppInstance
+        | Failure::UnknownInstance { .. }
+        | Failure::NoEndpoints { .. }
+        | Failure::ConnectionLimit { .. }
+        | Failure::NoEndpointLeft
+        | Failure::Dial(_)
+        | Failure::Refused(_)
+        | Failure::RefusedLate(_)
+        | Failure::Unsent(_)
+        | Failure::Reset(_)
+        | Failure::Eof
+        | Failure::Broken(_)
+        | Failure::Timeout
+        | Failure::ConnectTimeout
+        | Failure::BadResponse(_)
+        | Failure::Switched
+        | Failure::ClientGone => {}
+    }
 }
 
 #[test]
@@ -204,9 +232,9 @@ fn the_metrics_that_are_named_exist() {
 #[test]
 fn links_lead_somewhere() {
     for page in PAGES {
-        let text = read(page);
+        let (text, folder) = (read(page), root().join(page).parent().unwrap().to_owned());
         for link in links(&text) {
-            assert!(root().join(link).exists(), "{page}: {link}");
+            assert!(folder.join(link).exists(), "{page}: {link}");
         }
     }
 }
