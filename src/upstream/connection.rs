@@ -207,7 +207,12 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
             return Ok(());
         }
         match self.upload.poll_send(&mut self.connection.stream, cx) {
-            Poll::Ready(Err(UploadError::Client)) => Err(Failure::ClientGone),
+            Poll::Ready(Err(UploadError::Client)) => {
+                // Asked once more, a body that broke off says that it has ended: never ask, or the endpoint
+                // takes half a body for a whole one.
+                self.stopped = Some(io::ErrorKind::ConnectionAborted.into());
+                Err(Failure::ClientGone)
+            }
             Poll::Ready(Err(UploadError::Endpoint(error))) => {
                 self.stopped = Some(error);
                 Ok(())

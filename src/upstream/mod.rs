@@ -12,6 +12,9 @@ pub mod response;
 pub mod stream;
 pub mod upload;
 
+#[cfg(test)]
+mod tests;
+
 use std::{future::poll_fn, sync::Arc};
 
 use bytes::{Bytes, BytesMut};

@@ -1,0 +1,142 @@
+//! Exchanges over real sockets with an endpoint that is played by hand.
+
+use std::{io, time::Duration};
+
+use http::{HeaderMap, Method};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Empty, StreamBody};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use trueroute_identity::{DialerSettings, Trust};
+
+use super::*;
+use crate::route::peer::Identity;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const LIMITS: Limits = Limits { total: 10, per_peer: 10 };
+
+/// An endpoint that accepts by hand.
+struct Endpoint {
+    listener: TcpListener,
+    peer: Peer,
+}
+
+impl Endpoint {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Peer::new("127.0.0.1", listener.local_addr().unwrap().port(), Identity::Plain);
+        Self { listener, peer }
+    }
+
+    async fn accept(&self) -> TcpStream {
+        tokio::time::timeout(PATIENCE, self.listener.accept()).await.expect("somebody connects").unwrap().0
+    }
+}
+
+fn upstream() -> Upstream {
+    let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
+    let times = DialTimes { dial: PATIENCE, handshake: PATIENCE, probe_interval: None };
+    Upstream::new(Arc::new(dialer), times, LIMITS)
+}
+
+fn terms() -> Terms {
+    Terms { to_head: false, expects_continue: false, deadline: None, max_head: 1000 }
+}
+
+fn head<'a>(method: &'a Method, headers: &'a HeaderMap) -> RequestHead<'a> {
+    RequestHead {
+        method,
+        target: "/",
+        host: b"app.example",
+        headers,
+        added: &[],
+        connection: request::Connection::Keep,
+        announce_empty: false,
+    }
+}
+
+async fn send<B>(upstream: &Upstream, peer: &Peer, method: Method, body: Replayable<B>, terms: Terms) -> Answered<B>
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let (replayable, fields) = (body.is_empty() && method == Method::GET, HeaderMap::new());
+    let head = head(&method, &fields);
+    let sent = upstream.send(peer, &head, body, &terms, replayable);
+    match tokio::time::timeout(PATIENCE, sent).await.expect("an answer or a failure") {
+        Ok((Reply::Response(head, body), facts)) => Ok((head, body, facts)),
+        Ok((Reply::Switched(..), _)) => panic!("nobody asked for a switch"),
+        Err(failed) => Err(failed.failure),
+    }
+}
+
+type Answered<B> = Result<(Head, ReplyBody<B>, Facts), Failure>;
+
+fn nothing() -> Replayable<Empty<Bytes>> {
+    Replayable::new(Empty::new(), None)
+}
+
+/// Reads until `wanted` has come.
+async fn hear(stream: &mut TcpStream, wanted: &str) -> String {
+    let mut text = Vec::new();
+    while !text.windows(wanted.len()).any(|part| part == wanted.as_bytes()) {
+        let read = tokio::time::timeout(PATIENCE, stream.read_buf(&mut text)).await;
+        assert_ne!(read.expect("more comes").unwrap(), 0, "{:?} ended early", String::from_utf8_lossy(&text));
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// Reads to the end of the connection.
+async fn hear_out(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    // A reset is an end too.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("the connection ends");
+    text
+}
+
+type Frames = mpsc::UnboundedSender<Result<Frame<Bytes>, io::Error>>;
+
+/// A chunked body that a test feeds by hand. As with hyper's, what follows an error is an end.
+fn fed() -> (Frames, Replayable<impl Body<Data = Bytes, Error = io::Error> + Unpin + Send + 'static>) {
+    let (feed, mut frames) = mpsc::unbounded_channel();
+    let stream = futures_util::stream::poll_fn(move |cx| frames.poll_recv(cx));
+    (feed, Replayable::new(StreamBody::new(stream), None))
+}
+
+fn data(text: &'static str) -> Result<Frame<Bytes>, io::Error> {
+    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+}
+
+fn broken_off() -> Result<Frame<Bytes>, io::Error> {
+    Err(io::ErrorKind::ConnectionReset.into())
+}
+
+#[tokio::test]
+async fn an_upload_that_broke_off_is_never_ended_as_if_it_were_whole() {
+    let (endpoint, upstream) = (Endpoint::new().await, upstream());
+    let (feed, body) = fed();
+    feed.send(data("half")).unwrap();
+    let play = async {
+        let mut stream = endpoint.accept().await;
+        hear(&mut stream, "half").await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1").await.unwrap();
+        stream
+    };
+    let (mut stream, answered) = tokio::join!(play, send(&upstream, &endpoint.peer, Method::POST, body, terms()));
+    let (_, mut reply, _) = answered.unwrap();
+    assert_eq!(reply.frame().await.unwrap().unwrap().into_data().unwrap(), "1");
+    feed.send(broken_off()).unwrap();
+    drop(feed);
+    // The client's connection looks at the body again and again while the rest of the answer is on its way.
+    for _ in 0..3 {
+        assert!(futures_util::poll!(reply.frame()).is_pending());
+    }
+    stream.write_all(b"2").await.unwrap();
+    assert_eq!(reply.frame().await.unwrap().unwrap().into_data().unwrap(), "2");
+    assert!(upstream.home().is_empty(), "the connection is in the middle of a request");
+    drop(reply);
+    let rest = hear_out(&mut stream).await;
+    assert!(!rest.contains("0\r\n\r\n"), "the endpoint was told that the body is whole: {rest:?}");
+}
