@@ -140,3 +140,56 @@ async fn an_upload_that_broke_off_is_never_ended_as_if_it_were_whole() {
     let rest = hear_out(&mut stream).await;
     assert!(!rest.contains("0\r\n\r\n"), "the endpoint was told that the body is whole: {rest:?}");
 }
+
+/// Lets the runtime learn of everything that has happened on its sockets so far.
+async fn settle() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut there = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut here, _) = listener.accept().await.unwrap();
+    there.write_all(b"x").await.unwrap();
+    here.read_u8().await.unwrap();
+}
+
+/// Lets `upstream` have one exchange, so that it keeps one idle connection; that connection's far end.
+async fn idle_connection(upstream: &Upstream, endpoint: &Endpoint) -> TcpStream {
+    let play = async {
+        let mut stream = endpoint.accept().await;
+        hear(&mut stream, "\r\n\r\n").await;
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        stream
+    };
+    let (stream, answered) = tokio::join!(play, send(upstream, &endpoint.peer, Method::GET, nothing(), terms()));
+    answered.unwrap();
+    assert_eq!(upstream.home().len(), 1);
+    stream
+}
+
+#[tokio::test]
+async fn what_an_endpoint_says_between_two_requests_answers_neither() {
+    let (endpoint, upstream) = (Endpoint::new().await, upstream());
+    let mut first = idle_connection(&upstream, &endpoint).await;
+    first.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray").await.unwrap();
+    settle().await;
+    let play = async {
+        let mut second = endpoint.accept().await;
+        hear(&mut second, "\r\n\r\n").await;
+        second.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    };
+    let ask = send(&upstream, &endpoint.peer, Method::GET, nothing(), terms());
+    let answered = tokio::select! {
+        biased;
+        answered = ask => answered,
+        () = async { play.await; std::future::pending().await } => unreachable!(),
+    };
+    assert_eq!(answered.unwrap().0.status, 202);
+}
+
+#[tokio::test]
+async fn a_request_that_must_not_be_repeated_asks_the_system_about_the_connection() {
+    let (endpoint, upstream) = (Endpoint::new().await, upstream());
+    let first = idle_connection(&upstream, &endpoint).await.into_std().unwrap();
+    // Written without a chance for the runtime to learn of it.
+    io::Write::write_all(&mut &first, b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n").unwrap();
+    let mut connection = upstream.home().take(&endpoint.peer, upstream.dialer.trust().generation()).unwrap();
+    assert!(!connection.stream.is_open_now());
+}
