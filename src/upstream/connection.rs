@@ -228,6 +228,17 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
         }
     }
 
+    /// The endpoint has answered without waiting for a body that it was to ask for first: it gets none. Sent all
+    /// the same, the body would be asked of a client that was told not to send it. Whether it was so.
+    pub(super) fn keep_unwanted_body(&mut self) -> bool {
+        let unwanted = self.upload.holds_body();
+        if unwanted {
+            self.hold = None;
+            self.stopped = Some(io::ErrorKind::ConnectionAborted.into());
+        }
+        unwanted
+    }
+
     /// Whether the request's body can no longer be delivered on this connection.
     pub(super) fn upload_stopped(&self) -> bool {
         self.stopped.is_some()

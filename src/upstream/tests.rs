@@ -193,3 +193,20 @@ async fn a_request_that_must_not_be_repeated_asks_the_system_about_the_connectio
     let mut connection = upstream.home().take(&endpoint.peer, upstream.dialer.trust().generation()).unwrap();
     assert!(!connection.stream.is_open_now());
 }
+
+#[tokio::test]
+async fn a_body_that_the_endpoint_does_not_want_is_not_asked_of_the_client() {
+    let (endpoint, upstream) = (Endpoint::new().await, upstream());
+    let (feed, body) = fed();
+    let play = async {
+        let mut stream = endpoint.accept().await;
+        hear(&mut stream, "\r\n\r\n").await;
+        stream.write_all(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        stream
+    };
+    let terms = Terms { expects_continue: true, ..terms() };
+    let (mut stream, answered) = tokio::join!(play, send(&upstream, &endpoint.peer, Method::POST, body, terms));
+    assert_eq!(answered.unwrap().0.status, 417);
+    assert!(feed.is_closed(), "somebody still waits for the body");
+    assert_eq!(hear_out(&mut stream).await, "");
+}
