@@ -168,7 +168,11 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
         }
         self.poll_upload(cx)?;
         loop {
-            if let Some(end) = response::end_of_head(&self.connection.read, &mut self.searched) {
+            let end = response::end_of_head(&self.connection.read, &mut self.searched);
+            if end.unwrap_or(self.connection.read.len()) > self.max_head {
+                return Poll::Ready(Err(Failure::BadResponse(BadResponse::TooLarge(self.max_head))));
+            }
+            if let Some(end) = end {
                 let head = self.connection.read.split_to(end).freeze();
                 self.searched = 0;
                 let head = response::parse(head, self.to_head).map_err(Failure::BadResponse)?;
@@ -178,9 +182,6 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
                 self.note_interim(&head)?;
                 self.poll_upload(cx)?;
                 continue;
-            }
-            if self.connection.read.len() > self.max_head {
-                return Poll::Ready(Err(Failure::BadResponse(BadResponse::TooLarge(self.max_head))));
             }
             self.connection.read.reserve(HEAD_ROOM);
             match ready!(self.connection.stream.poll_read_buf(cx, &mut self.connection.read)) {

@@ -210,3 +210,18 @@ async fn a_body_that_the_endpoint_does_not_want_is_not_asked_of_the_client() {
     assert!(feed.is_closed(), "somebody still waits for the body");
     assert_eq!(hear_out(&mut stream).await, "");
 }
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_however_it_comes() {
+    let (endpoint, upstream) = (Endpoint::new().await, upstream());
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: {}\r\n\r\n", "x".repeat(1000));
+    let play = async {
+        let mut stream = endpoint.accept().await;
+        hear(&mut stream, "\r\n\r\n").await;
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream
+    };
+    let (_stream, answered) = tokio::join!(play, send(&upstream, &endpoint.peer, Method::GET, nothing(), terms()));
+    let failure = answered.err().expect("a failure");
+    assert!(failure.to_string().contains("server response headers exceeded 1000 bytes; aborted"), "{failure}");
+}
