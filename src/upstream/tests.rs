@@ -225,3 +225,23 @@ async fn a_head_that_is_too_large_is_refused_however_it_comes() {
     let failure = answered.err().expect("a failure");
     assert!(failure.to_string().contains("server response headers exceeded 1000 bytes; aborted"), "{failure}");
 }
+
+#[tokio::test]
+async fn fields_that_a_trailer_must_not_hold_stay_behind() {
+    let (endpoint, upstream) = (Endpoint::new().await, upstream());
+    let (feed, body) = fed();
+    let mut trailers = HeaderMap::new();
+    for name in ["x-checksum", "content-length", "transfer-encoding", "host", "x-forwarded-for", "x-cf-instanceid"] {
+        trailers.insert(name, http::HeaderValue::from_static("1"));
+    }
+    feed.send(Ok(Frame::trailers(trailers))).unwrap();
+    let play = async {
+        let mut stream = endpoint.accept().await;
+        let heard = hear(&mut stream, "1\r\n\r\n").await;
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        heard
+    };
+    let (heard, answered) = tokio::join!(play, send(&upstream, &endpoint.peer, Method::POST, body, terms()));
+    answered.unwrap();
+    assert!(heard.ends_with("\r\n\r\n0\r\nX-Checksum: 1\r\n\r\n"), "{heard:?}");
+}
