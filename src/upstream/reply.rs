@@ -76,6 +76,11 @@ impl<B: Body<Data = Bytes> + Unpin + Send + 'static> ReplyBody<B> {
         self.call.as_ref().map_or(self.uploaded, |call| call.upload.body().received())
     }
 
+    /// Whether reading on will tell of a deadline once it has passed.
+    pub fn has_deadline(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.deadline.is_some())
+    }
+
     /// Whether the client's body stays unread, since the endpoint answered instead of asking for it. What the
     /// client sends next on its connection could be that body or another request, so nothing may come next.
     pub fn leaves_body_unread(&self) -> bool {
