@@ -20,12 +20,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Arrival, Door, Doorway, serve};
-use crate::{lifecycle::Drain, observe::metrics::Tally};
+use crate::{
+    lifecycle::{Drain, roster::Patience},
+    observe::metrics::Tally,
+};
 
 /// How often a worker hands over log lines and looks at one thing or another.
 const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two sweeps of the idle connections to endpoints.
 const SWEEP_EVERY: u32 = 10;
+/// Seconds for the first request of a connection, once the router is closing: as in Go, one on which nothing comes
+/// is idle, and must not hold up a drain until its very end.
+const SILENT_WHILE_CLOSING: u32 = 5;
 
 /// All workers.
 #[derive(Debug)]
@@ -101,16 +107,25 @@ async fn work(doorway: Arc<Doorway>, mut arrivals: UnboundedReceiver<Arrival>, c
     tick(&doorway, 0);
 }
 
+/// Whole seconds in `timeout`, and some more.
+fn seconds(timeout: Duration, more: u64) -> u32 {
+    u32::try_from(timeout.as_secs().saturating_add(more)).unwrap_or(u32::MAX)
+}
+
 fn tick(doorway: &Doorway, count: u32) {
     if let Some(sink) = &doorway.proxy.recorder.sink {
         sink.flush();
     }
     if count.is_multiple_of(SWEEP_EVERY) {
         doorway.proxy.upstream.sweep();
-        let seconds = |timeout: Duration| u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
-        doorway.roster.tick(doorway.idle_timeout.map(seconds));
+        let closing = doorway.closing.is_asked();
+        doorway.roster.tick(Patience {
+            quiet: doorway.idle_timeout.map(|timeout| seconds(timeout, 0)),
+            silent: closing.then_some(SILENT_WHILE_CLOSING),
+            answer: doorway.proxy.settings.endpoint_timeout.map(|timeout| seconds(timeout, 1)),
+        });
         // Whoever came after everybody was asked is asked now.
-        if doorway.closing.is_asked() {
+        if closing {
             doorway.roster.finish_all();
         }
     }

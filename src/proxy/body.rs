@@ -48,8 +48,11 @@ impl ClientBody {
         Self { source: Source::Endpoint(body), exchange: Some(exchange), seat: None, sent: 0 }
     }
 
-    /// Tells `seat` when the reply has been handed over.
+    /// Tells `seat` that a reply with a deadline begins, and when a reply has been handed over.
     pub fn seat(&mut self, seat: Arc<Seat>) {
+        if matches!(&self.source, Source::Endpoint(body) if body.has_deadline()) {
+            seat.answer();
+        }
         self.seat = Some(seat);
     }
 }

@@ -96,8 +96,12 @@ impl Proxy {
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
         let body = Replayable::new(incoming, length);
 
+        let mut last = false;
         let mut response = match self.try_handle(&mut exchange, noted, body, wants.as_ref()).await {
-            Ok(Reply::Response(head, body)) => reply::endpoint(head, body, exchange),
+            Ok(Reply::Response(head, body)) => {
+                last |= body.leaves_body_unread();
+                reply::endpoint(head, body, exchange)
+            }
             Ok(Reply::Switched(head, stream, early)) => {
                 match tunnel::open(head, stream, early, switch, wants.as_ref(), exchange, self.drain.token()) {
                     Ok(switching) => return switching,
@@ -106,7 +110,7 @@ impl Proxy {
             }
             Err(failure) => self.fail(&failure, exchange, wants.as_ref()),
         };
-        if self.leaving.is_asked() {
+        if last || self.leaving.is_asked() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -168,7 +168,11 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
         }
         self.poll_upload(cx)?;
         loop {
-            if let Some(end) = response::end_of_head(&self.connection.read, &mut self.searched) {
+            let end = response::end_of_head(&self.connection.read, &mut self.searched);
+            if end.unwrap_or(self.connection.read.len()) > self.max_head {
+                return Poll::Ready(Err(Failure::BadResponse(BadResponse::TooLarge(self.max_head))));
+            }
+            if let Some(end) = end {
                 let head = self.connection.read.split_to(end).freeze();
                 self.searched = 0;
                 let head = response::parse(head, self.to_head).map_err(Failure::BadResponse)?;
@@ -178,9 +182,6 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
                 self.note_interim(&head)?;
                 self.poll_upload(cx)?;
                 continue;
-            }
-            if self.connection.read.len() > self.max_head {
-                return Poll::Ready(Err(Failure::BadResponse(BadResponse::TooLarge(self.max_head))));
             }
             self.connection.read.reserve(HEAD_ROOM);
             match ready!(self.connection.stream.poll_read_buf(cx, &mut self.connection.read)) {
@@ -207,7 +208,12 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
             return Ok(());
         }
         match self.upload.poll_send(&mut self.connection.stream, cx) {
-            Poll::Ready(Err(UploadError::Client)) => Err(Failure::ClientGone),
+            Poll::Ready(Err(UploadError::Client)) => {
+                // Asked once more, a body that broke off says that it has ended: never ask, or the endpoint
+                // takes half a body for a whole one.
+                self.stopped = Some(io::ErrorKind::ConnectionAborted.into());
+                Err(Failure::ClientGone)
+            }
             Poll::Ready(Err(UploadError::Endpoint(error))) => {
                 self.stopped = Some(error);
                 Ok(())
@@ -221,6 +227,17 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
             Some(deadline) => self.connection.poll_deadline(deadline, cx),
             None => Poll::Pending,
         }
+    }
+
+    /// The endpoint has answered without waiting for a body that it was to ask for first: it gets none. Sent all
+    /// the same, the body would be asked of a client that was told not to send it. Whether it was so.
+    pub(super) fn keep_unwanted_body(&mut self) -> bool {
+        let unwanted = self.upload.holds_body();
+        if unwanted {
+            self.hold = None;
+            self.stopped = Some(io::ErrorKind::ConnectionAborted.into());
+        }
+        unwanted
     }
 
     /// Whether the request's body can no longer be delivered on this connection.

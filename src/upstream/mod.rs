@@ -13,6 +13,9 @@ pub mod response;
 pub mod stream;
 pub mod upload;
 
+#[cfg(test)]
+mod tests;
+
 use std::{future::poll_fn, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
@@ -147,12 +150,15 @@ impl Upstream {
         }
     }
 
-    /// An idle connection that is, as far as can be told, still open. A request that must not be repeated is
-    /// worth a system call to find out; for any other a dead connection costs only another attempt.
+    /// An idle connection that is, as far as can be told, still open, and on which the endpoint has said nothing:
+    /// it would be read as the next answer. A request that must not be repeated is worth a system call to find
+    /// out; for any other what the runtime has noticed must do, and a dead connection costs only another attempt.
     fn take(&self, peer: &Peer, replayable: bool) -> Option<Connection> {
         loop {
             let mut connection = self.home.take(peer, self.dialer.trust().generation())?;
-            if replayable || connection.stream.is_open_now() {
+            let stream = &mut connection.stream;
+            let usable = if replayable { stream.is_quiet() } else { stream.is_open_now() };
+            if usable {
                 return Some(connection);
             }
         }

@@ -28,6 +28,7 @@ pub struct ReplyBody<B: Body<Data = Bytes> + Unpin + Send + 'static> {
     framing: Left,
     keep_alive: bool,
     uploaded: u64,
+    unwanted: bool,
 }
 
 enum Left {
@@ -55,14 +56,15 @@ pub enum BodyError {
 }
 
 impl<B: Body<Data = Bytes> + Unpin + Send + 'static> ReplyBody<B> {
-    pub(super) fn new(call: Box<Call<B>>, framing: Framing, keep_alive: bool) -> Self {
+    pub(super) fn new(mut call: Box<Call<B>>, framing: Framing, keep_alive: bool) -> Self {
         let framing = match framing {
             Framing::Empty => Left::Nothing,
             Framing::Length(length) => Left::Length(length),
             Framing::Chunked => Left::Chunked(Chunked::default()),
             Framing::UntilClose => Left::UntilClose,
         };
-        let mut body = Self { call: Some(call), framing, keep_alive, uploaded: 0 };
+        let unwanted = call.keep_unwanted_body();
+        let mut body = Self { call: Some(call), framing, keep_alive, uploaded: 0, unwanted };
         if matches!(body.framing, Left::Nothing) {
             body.finish();
         }
@@ -72,6 +74,17 @@ impl<B: Body<Data = Bytes> + Unpin + Send + 'static> ReplyBody<B> {
     /// Bytes of the request's body that came from the client so far.
     pub fn uploaded(&self) -> u64 {
         self.call.as_ref().map_or(self.uploaded, |call| call.upload.body().received())
+    }
+
+    /// Whether reading on will tell of a deadline once it has passed.
+    pub fn has_deadline(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.deadline.is_some())
+    }
+
+    /// Whether the client's body stays unread, since the endpoint answered instead of asking for it. What the
+    /// client sends next on its connection could be that body or another request, so nothing may come next.
+    pub fn leaves_body_unread(&self) -> bool {
+        self.unwanted
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

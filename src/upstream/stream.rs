@@ -108,12 +108,15 @@ impl Stream {
 
     /// Like [`Self::is_quiet`], but asks the system instead of trusting what was noticed so far.
     pub fn is_open_now(&mut self) -> bool {
+        // Tickets and the like may wait on a TLS connection. What still waits after they were taken in is
+        // something that the runtime has not noticed yet, and nobody knows what it says.
+        self.is_silent_now() || (self.is_quiet() && self.is_silent_now())
+    }
+
+    /// Whether the system holds nothing for this connection, neither bytes nor its end.
+    fn is_silent_now(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        match SockRef::from(self.tcp()).peek(&mut byte) {
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-            Ok(0) => false,
-            Ok(_) => self.is_quiet(),
-        }
+        SockRef::from(self.tcp()).peek(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     fn tcp(&self) -> &TcpStream {
