@@ -16,7 +16,7 @@ use std::{
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust::TrustError};
 
 use crate::{
@@ -148,6 +148,8 @@ pub struct Router {
     workers: Arc<Workers>,
     acceptor: JoinHandle<()>,
     accepting: CancellationToken,
+    /// Cancelled when the last connection that the system had taken in was handed to a worker.
+    accepted: CancellationToken,
     closing: Stopping,
 }
 
@@ -262,6 +264,8 @@ impl Router {
         tracing::info!(target: "router", "Draining with {idle} outstanding idle connections");
         self.closing.ask();
         let ended = async {
+            // Whoever waits in a listener's queue is not counted yet.
+            self.accepted.cancelled().await;
             connections.wait_empty().await;
             tunnels.wait_empty().await;
         };
@@ -341,10 +345,12 @@ impl Bound {
         let doorways = parts.doorways(&config, tls.as_ref(), &closing)?;
         let workers = Arc::new(Workers::start(doorways, parts.connections.clone()).map_err(StartError::Workers)?);
         let accepting = CancellationToken::new();
-        let acceptor = tokio::spawn(accept_all(doors, Arc::clone(&workers), accepting.clone()));
+        let accepted = CancellationToken::new();
+        let accept = accept_all(doors, Arc::clone(&workers), accepting.clone(), accepted.clone().drop_guard());
+        let acceptor = tokio::spawn(accept);
         parts.readiness.open();
         tracing::info!(target: "router", "gorouter.started");
-        Ok(Router { config, parts, workers, acceptor, accepting, closing })
+        Ok(Router { config, parts, workers, acceptor, accepting, accepted, closing })
     }
 }
 
@@ -447,7 +453,12 @@ impl Parts {
 }
 
 /// Accepts at every door until told to stop.
-async fn accept_all(doors: Vec<(TcpListener, Door)>, workers: Arc<Workers>, accepting: CancellationToken) {
+async fn accept_all(
+    doors: Vec<(TcpListener, Door)>,
+    workers: Arc<Workers>,
+    accepting: CancellationToken,
+    _accepted: DropGuard,
+) {
     let accept = |(listener, door)| listener::accept(listener, door, Arc::clone(&workers), accepting.clone());
     futures_util::future::join_all(doors.into_iter().map(accept)).await;
 }
