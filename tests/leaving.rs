@@ -4,7 +4,15 @@
 
 mod support;
 
-use support::{PATIENCE, RouterUnderTest};
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    sync::{Arc, Mutex},
+};
+
+use support::{PATIENCE, RouterUnderTest, Scene};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use trueroute::{app::Router, config};
 use trueroute_testkit::{App, Registration, eventually};
 
 const FOREVER: u64 = 1 << 40;
@@ -32,4 +40,42 @@ async fn a_client_that_stops_in_its_first_word_does_not_hold_up_a_drain() {
     let drained = tokio::time::timeout(PATIENCE, router.drain()).await;
     assert_eq!(drained.expect("the drain ends long before its timeout"), Ok(true));
     assert!(silent.reader.closed().await && stuck.reader.closed().await);
+}
+
+/// A client that comes while the router says how many are left.
+struct Latecomer {
+    router: Mutex<Option<SocketAddr>>,
+    came: Arc<Mutex<Option<TcpStream>>>,
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Latecomer {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut text = String::new();
+        event.record(&mut |_: &tracing::field::Field, value: &dyn std::fmt::Debug| text = format!("{value:?}"));
+        if text.contains("outstanding idle connections")
+            && let Some(router) = self.router.lock().unwrap().take()
+        {
+            let mut stream = TcpStream::connect(router).unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n").unwrap();
+            *self.came.lock().unwrap() = Some(stream);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_was_let_in_at_the_last_moment_is_answered() {
+    let settings = Scene::new().router().set("drain_wait", "0s").set("drain_timeout", "60s");
+    let router = Router::bind(config::parse(&settings.yml()).unwrap().config).await.unwrap().open().await.unwrap();
+    let port = router.addresses().http.unwrap().port();
+    let came = Arc::default();
+    let latecomer = Latecomer { router: Mutex::new(Some(([127, 0, 0, 1], port).into())), came: Arc::clone(&came) };
+    let _logs = tracing::subscriber::set_default(tracing_subscriber::registry().with(latecomer));
+    assert!(router.drain().await);
+    // At this point, not some time later: what follows a drain is a stop, and that cuts.
+    let mut stream = came.lock().unwrap().take().expect("the drain is logged");
+    stream.set_nonblocking(true).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the answer is there, and the connection closed in order");
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer:?}");
+    router.stop().await;
 }

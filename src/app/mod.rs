@@ -148,6 +148,8 @@ pub struct Router {
     workers: Arc<Workers>,
     acceptor: std::thread::JoinHandle<()>,
     accepting: CancellationToken,
+    /// Cancelled when the last connection that the system had taken in was handed to a worker.
+    accepted: CancellationToken,
     closing: Stopping,
 }
 
@@ -261,6 +263,8 @@ impl Router {
         tracing::info!(target: "router", "Draining with {idle} outstanding idle connections");
         self.closing.ask();
         let ended = async {
+            // Whoever waits in a listener's queue is not counted yet.
+            self.accepted.cancelled().await;
             connections.wait_empty().await;
             tunnels.wait_empty().await;
         };
@@ -342,10 +346,13 @@ impl Bound {
         let doorways = parts.doorways(&config, tls.as_ref(), &closing);
         let workers = Arc::new(Workers::start(doorways, parts.connections.clone()).map_err(StartError::Workers)?);
         let accepting = CancellationToken::new();
-        let acceptor = listener::start(doors, Arc::clone(&workers), accepting.clone()).map_err(StartError::Workers)?;
+        let accepted = CancellationToken::new();
+        let done = accepted.clone().drop_guard();
+        let acceptor =
+            listener::start(doors, Arc::clone(&workers), accepting.clone(), done).map_err(StartError::Workers)?;
         parts.readiness.open();
         tracing::info!(target: "router", "gorouter.started");
-        Ok(Router { config, parts, workers, acceptor, accepting, closing })
+        Ok(Router { config, parts, workers, acceptor, accepting, accepted, closing })
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{connection::Door, worker::Workers};
 
@@ -50,7 +50,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Starts the thread that accepts at every door until `stop`. It does nothing else, so that neither a flood
-/// on the bus nor a busy worker keeps a client waiting at the door.
+/// on the bus nor a busy worker keeps a client waiting at the door. `done` is dropped when the last
+/// connection that the system had taken in was handed to a worker.
 ///
 /// # Errors
 /// The system gives no thread, or a listener cannot be watched.
@@ -58,6 +59,7 @@ pub fn start(
     doors: Vec<(TcpListener, Door)>,
     workers: Arc<Workers>,
     stop: CancellationToken,
+    done: DropGuard,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let watched = |(listener, door)| Ok((tokio::net::TcpListener::from_std(listener)?, door));
@@ -68,6 +70,7 @@ pub fn start(
     let accept_all = async move {
         let accept = |(listener, door)| accept(listener, door, Arc::clone(&workers), stop.clone());
         futures_util::future::join_all(doors.into_iter().map(accept)).await;
+        drop(done);
     };
     std::thread::Builder::new().name("acceptor".into()).spawn(move || runtime.block_on(accept_all))
 }
