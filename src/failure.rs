@@ -135,6 +135,19 @@ pub enum DialError {
     },
 }
 
+impl DialError {
+    /// Whether it is for want of something on our side, descriptors or local ports, so that it says nothing about
+    /// the endpoint. Clients can bring that want about; they must not cost endpoints their places.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        /// ENFILE and EMFILE, the same on every Unix; the standard library has no kinds for them.
+        const TOO_MANY_FILES: [i32; 2] = [23, 24];
+        let (Self::Connect { error, .. } | Self::Lookup { error, .. }) = self else { return false };
+        matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory)
+            || error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
+    }
+}
+
 /// A connection that broke, in the words that operators know from Go's errors.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} tcp {}->{}: {operation}: {}", address(.local), address(.remote), go_io(.error))]
@@ -268,6 +281,7 @@ impl Failure {
             Self::NoEndpoints { .. } => (Never, Keep, true, None, "no_endpoints"),
             Self::ConnectionLimit { .. } => (Never, Keep, true, Some(ExhaustedConns), "connection_limit"),
             Self::NoEndpointLeft => (Never, Keep, true, Some(BadGateways), "no_endpoint_left"),
+            Self::Dial(error) if error.is_ours() => (Always, Keep, false, Some(BadGateways), "dial_ours"),
             Self::Dial(_) => (Always, Prune, true, Some(BadGateways), "dial"),
             Self::Refused(refusal) => match refusal {
                 Refusal::NotTls => (Always, Prune, true, Some(TlsHandshakeFailed), "not_tls"),
@@ -386,4 +400,22 @@ pub fn reason_phrase(status: u16) -> Option<String> {
         }
     };
     Some(phrase.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_descriptors_or_ports_is_not_the_endpoints_fault() {
+        for (error, fate) in [
+            (io::Error::from_raw_os_error(23), Fate::Keep),
+            (io::Error::from_raw_os_error(24), Fate::Keep),
+            (io::ErrorKind::AddrNotAvailable.into(), Fate::Keep),
+            (io::ErrorKind::ConnectionRefused.into(), Fate::Prune),
+        ] {
+            let failure = Failure::Dial(DialError::Connect { address: "10.0.0.1:80".into(), error });
+            assert_eq!((failure.verdict().fate, failure.verdict().retry), (fate, Retry::Always), "{failure}");
+        }
+    }
 }
