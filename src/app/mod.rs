@@ -5,119 +5,34 @@
 //! [`Router::drain`] and [`Router::stop`] are the two ways out. Control-plane work runs on the caller's
 //! runtime, traffic on threads of its own: neither can starve the other.
 
+mod error;
+mod parts;
 mod translate;
 
 use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use trueroute_identity::{Dialer, credentials::CredentialsError, dial::DialerError, trust::TrustError};
 
+pub use self::error::StartError;
+use self::parts::{Parts, listen};
 use crate::{
-    admin,
-    bus::{
-        self, Clock,
-        greeting::Greeting,
-        link::{Link, LinkError},
-        subscriber::Subscriber,
-    },
-    config::{self, Config, Unsupported},
-    frontend::{
-        connection::{Door, Doorway},
-        listener,
-        tls::{FrontTlsError, server_config},
-        worker::Workers,
-    },
-    lifecycle::{Drain, Readiness, Stopping, roster::Roster},
-    observe::{
-        access_log::{AccessLog, OpenError},
-        exchange::Recorder,
-        metrics::Metrics,
-    },
-    proxy::Proxy,
-    pruner::Pruner,
+    bus::{Clock, greeting::Greeting, link::Link},
+    config::{self, Config},
+    frontend::{connection::Door, listener, tls::server_config, worker::Workers},
+    lifecycle::{Drain, Readiness, Stopping},
+    observe::{access_log::AccessLog, metrics::Metrics},
     route::moment::Moment,
     table::Table,
-    upstream::Upstream,
 };
 
 /// How long the writers of logs may take to write what is queued at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
-/// How often the process' descriptors are counted (gorouter.md section 11).
-const COUNT_FILES_EVERY: Duration = Duration::from_secs(5);
-
-/// The router cannot start. Each names what is wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The configuration asks for what is not there yet and would be unsafe to leave out.
-    #[error(transparent)]
-    Unsupported(#[from] Unsupported),
-    /// The machine has no default route, so the router has no address to announce.
-    #[error("no default route: {0}")]
-    OwnAddress(#[source] io::Error),
-    /// NATS.
-    #[error(transparent)]
-    Nats(#[from] LinkError),
-    /// The authorities for endpoints.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// The certificate for endpoints.
-    #[error("backends.cert_chain, backends.private_key: {0}")]
-    Credentials(#[source] CredentialsError),
-    /// TLS towards endpoints.
-    #[error("cipher_suites: {0}")]
-    Dialer(#[from] DialerError),
-    /// TLS towards clients.
-    #[error(transparent)]
-    FrontTls(#[from] FrontTlsError),
-    /// Buckets of a histogram.
-    #[error("prometheus.meters.{0}: the bounds must increase")]
-    Buckets(&'static str),
-    /// The access log.
-    #[error("access_log.file: {0}")]
-    AccessLog(#[from] OpenError),
-    /// A port.
-    #[error("{key}: cannot listen on port {port}: {error}")]
-    Listen {
-        /// The key that names the port.
-        key: &'static str,
-        /// The port.
-        port: u16,
-        /// What the system says.
-        #[source]
-        error: io::Error,
-    },
-    /// Threads.
-    #[error("workers: {0}")]
-    Workers(#[source] io::Error),
-}
-
-impl StartError {
-    /// The log message that Gorouter has for it.
-    #[must_use]
-    pub fn message(&self) -> &'static str {
-        match self {
-            Self::Nats(_) => "nats-connection-error",
-            Self::AccessLog(_) => "error-creating-access-logger",
-            Self::Listen { key: "port", .. } => "tcp-listener-error",
-            Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",
-            Self::Listen { .. } => "initialize-router-error",
-            Self::Unsupported(_)
-            | Self::OwnAddress(_)
-            | Self::Trust(_)
-            | Self::Credentials(_)
-            | Self::Dialer(_)
-            | Self::Buckets(_)
-            | Self::Workers(_) => "gorouter.failed-to-start",
-        }
-    }
-}
 
 /// Where a router listens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,23 +66,6 @@ pub struct Router {
     /// Cancelled when the last connection that the system had taken in was handed to a worker.
     accepted: CancellationToken,
     closing: Stopping,
-}
-
-/// What lives from the binding to the end.
-struct Parts {
-    addresses: Addresses,
-    table: Arc<Table>,
-    dialer: Arc<Dialer>,
-    metrics: Arc<Metrics>,
-    access_log: Option<AccessLog>,
-    readiness: Readiness,
-    leaving: Stopping,
-    connections: Drain,
-    tunnels: Drain,
-    origin: Instant,
-    stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
-    bus_lost: watch::Receiver<bool>,
 }
 
 impl Router {
@@ -356,115 +254,6 @@ impl Bound {
     }
 }
 
-impl Parts {
-    async fn open_admin(&mut self, config: &Config) -> Result<(), StartError> {
-        let limits = admin::Limits::default();
-        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let port = config.status.routes.port;
-        let routes = listen_here("status.routes.port", port, || listener::bind(loopback(port)))?;
-        self.addresses.routes = routes.local_addr().ok();
-        let table = Arc::clone(&self.table);
-        let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
-        let login =
-            admin::routes::Login { user: config.status.user.clone(), password: config.status.pass.expose().to_owned() };
-        self.spawn(admin::routes::serve(routes, login, listing, limits, self.stop.clone()));
-
-        if config.status.enable_nontls_health_checks {
-            let port = config.status.port;
-            let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            let health = listen_here("status.port", port, || listener::bind(everywhere))?;
-            self.addresses.health = health.local_addr().ok();
-            self.spawn(admin::health::serve(health, self.readiness.clone(), limits, self.stop.clone()));
-        }
-        if config.prometheus.enabled {
-            let port = config.prometheus.port;
-            let metrics = listen_here("prometheus.port", port, || listener::bind(loopback(port)))?;
-            self.addresses.metrics = metrics.local_addr().ok();
-            self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics), limits, self.stop.clone()));
-        }
-        Ok(())
-    }
-
-    fn listen_to_bus(
-        &mut self,
-        config: &Config,
-        link: Link,
-        greeting: Greeting,
-        clock: Clock,
-        lost: watch::Sender<bool>,
-    ) {
-        let subscriber = Subscriber::new(Arc::clone(&self.table), translate::policy(config));
-        let suspend = config.suspend_pruning_if_nats_unavailable;
-        let pruner = Pruner::new(Arc::clone(&self.table), Arc::clone(link.state()), suspend);
-        let (metrics, stop, ticking) = (Arc::clone(&self.metrics), self.stop.clone(), Arc::clone(&clock));
-        if let Some(every) = config.prune_stale_droplets_interval {
-            self.spawn(async move { pruner.run(every, &metrics, &ticking, stop).await });
-        }
-        let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
-        self.spawn(async move {
-            if let Err(error) = bus::run(&link, subscriber, &greeting, &metrics, &clock, stop).await {
-                tracing::error!(target: "NATSMonitor", %error, "nats-connection-closed");
-                let _ = lost.send(true);
-            }
-        });
-        let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
-        self.spawn(async move {
-            let mut ticks = tokio::time::interval(COUNT_FILES_EVERY);
-            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-                metrics.set_file_descriptors(open_files());
-            }
-        });
-    }
-
-    fn doorways(&self, config: &Config, tls: Option<&TlsAcceptor>, closing: &Stopping) -> Vec<Arc<Doorway>> {
-        let workers = translate::workers(config);
-        let settings = Arc::new(translate::proxy(config));
-        let limits = translate::idle(config, workers);
-        let doorway = |index| {
-            let recorder =
-                Recorder { shard: self.metrics.shard(index), sink: self.access_log.as_ref().map(AccessLog::sink) };
-            let proxy = Proxy {
-                table: Arc::clone(&self.table),
-                upstream: Upstream::new(Arc::clone(&self.dialer), translate::dial_times(config), limits),
-                settings: Arc::clone(&settings),
-                recorder: Arc::new(recorder),
-                origin: self.origin,
-                leaving: self.leaving.clone(),
-                drain: self.tunnels.clone(),
-            };
-            Arc::new(Doorway {
-                proxy: Arc::new(proxy),
-                tls: tls.cloned(),
-                idle_timeout: config.frontend_idle_timeout,
-                closing: closing.child(),
-                roster: Roster::default(),
-            })
-        };
-        (0..workers).map(doorway).collect()
-    }
-
-    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.push(tokio::spawn(task));
-    }
-}
-
-fn listen(
-    key: &'static str,
-    port: u16,
-    bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
-) -> Result<std::net::TcpListener, StartError> {
-    bind().map_err(|error| StartError::Listen { key, port, error })
-}
-
-/// The same, watched by the current runtime.
-fn listen_here(
-    key: &'static str,
-    port: u16,
-    bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
-) -> Result<TcpListener, StartError> {
-    bind().and_then(TcpListener::from_std).map_err(|error| StartError::Listen { key, port, error })
-}
-
 fn log_listener(message: &'static str, address: Option<SocketAddr>) {
     let Some(address) = address else { return };
     let data = serde_json::json!({"address": {"IP": address.ip(), "Port": address.port(), "Zone": ""}});
@@ -473,9 +262,4 @@ fn log_listener(message: &'static str, address: Option<SocketAddr>) {
 
 fn moment(origin: Instant) -> Moment {
     Moment::from_ms(u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX))
-}
-
-/// Descriptors that the process holds; 0 where the system does not tell.
-fn open_files() -> u64 {
-    std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
 }

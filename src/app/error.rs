@@ -1,0 +1,74 @@
+//! Why a router does not start.
+
+use std::io;
+
+use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust::TrustError};
+
+use crate::{bus::link::LinkError, config::Unsupported, frontend::tls::FrontTlsError, observe::access_log::OpenError};
+
+/// The router cannot start. Each names what is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration asks for what is not there yet and would be unsafe to leave out.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// The machine has no default route, so the router has no address to announce.
+    #[error("no default route: {0}")]
+    OwnAddress(#[source] io::Error),
+    /// NATS.
+    #[error(transparent)]
+    Nats(#[from] LinkError),
+    /// The authorities for endpoints.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The certificate for endpoints.
+    #[error("backends.cert_chain, backends.private_key: {0}")]
+    Credentials(#[source] CredentialsError),
+    /// TLS towards endpoints.
+    #[error("cipher_suites: {0}")]
+    Dialer(#[from] DialerError),
+    /// TLS towards clients.
+    #[error(transparent)]
+    FrontTls(#[from] FrontTlsError),
+    /// Buckets of a histogram.
+    #[error("prometheus.meters.{0}: the bounds must increase")]
+    Buckets(&'static str),
+    /// The access log.
+    #[error("access_log.file: {0}")]
+    AccessLog(#[from] OpenError),
+    /// A port.
+    #[error("{key}: cannot listen on port {port}: {error}")]
+    Listen {
+        /// The key that names the port.
+        key: &'static str,
+        /// The port.
+        port: u16,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// Threads.
+    #[error("workers: {0}")]
+    Workers(#[source] io::Error),
+}
+
+impl StartError {
+    /// The log message that Gorouter has for it.
+    #[must_use]
+    pub fn message(&self) -> &'static str {
+        match self {
+            Self::Nats(_) => "nats-connection-error",
+            Self::AccessLog(_) => "error-creating-access-logger",
+            Self::Listen { key: "port", .. } => "tcp-listener-error",
+            Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",
+            Self::Listen { .. } => "initialize-router-error",
+            Self::Unsupported(_)
+            | Self::OwnAddress(_)
+            | Self::Trust(_)
+            | Self::Credentials(_)
+            | Self::Dialer(_)
+            | Self::Buckets(_)
+            | Self::Workers(_) => "gorouter.failed-to-start",
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What a router consists of from its binding to its end, and how the parts are set to work.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use trueroute_identity::Dialer;
+
+use super::{Addresses, StartError, translate};
+use crate::{
+    admin,
+    bus::{self, Clock, greeting::Greeting, link::Link, subscriber::Subscriber},
+    config::Config,
+    frontend::{connection::Doorway, listener},
+    lifecycle::{Drain, Readiness, Stopping, roster::Roster},
+    observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
+    proxy::Proxy,
+    pruner::Pruner,
+    table::Table,
+    upstream::Upstream,
+};
+
+/// How often the process' descriptors are counted (gorouter.md section 11).
+const COUNT_FILES_EVERY: Duration = Duration::from_secs(5);
+
+/// What lives from the binding to the end.
+pub(super) struct Parts {
+    pub(super) addresses: Addresses,
+    pub(super) table: Arc<Table>,
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) access_log: Option<AccessLog>,
+    pub(super) readiness: Readiness,
+    pub(super) leaving: Stopping,
+    pub(super) connections: Drain,
+    pub(super) tunnels: Drain,
+    pub(super) origin: Instant,
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: Vec<JoinHandle<()>>,
+    pub(super) bus_lost: watch::Receiver<bool>,
+}
+
+impl Parts {
+    pub(super) async fn open_admin(&mut self, config: &Config) -> Result<(), StartError> {
+        let limits = admin::Limits::default();
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let port = config.status.routes.port;
+        let routes = listen_here("status.routes.port", port, || listener::bind(loopback(port)))?;
+        self.addresses.routes = routes.local_addr().ok();
+        let table = Arc::clone(&self.table);
+        let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
+        let login =
+            admin::routes::Login { user: config.status.user.clone(), password: config.status.pass.expose().to_owned() };
+        self.spawn(admin::routes::serve(routes, login, listing, limits, self.stop.clone()));
+
+        if config.status.enable_nontls_health_checks {
+            let port = config.status.port;
+            let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            let health = listen_here("status.port", port, || listener::bind(everywhere))?;
+            self.addresses.health = health.local_addr().ok();
+            self.spawn(admin::health::serve(health, self.readiness.clone(), limits, self.stop.clone()));
+        }
+        if config.prometheus.enabled {
+            let port = config.prometheus.port;
+            let metrics = listen_here("prometheus.port", port, || listener::bind(loopback(port)))?;
+            self.addresses.metrics = metrics.local_addr().ok();
+            self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics), limits, self.stop.clone()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn listen_to_bus(
+        &mut self,
+        config: &Config,
+        link: Link,
+        greeting: Greeting,
+        clock: Clock,
+        lost: watch::Sender<bool>,
+    ) {
+        let subscriber = Subscriber::new(Arc::clone(&self.table), translate::policy(config));
+        let suspend = config.suspend_pruning_if_nats_unavailable;
+        let pruner = Pruner::new(Arc::clone(&self.table), Arc::clone(link.state()), suspend);
+        let (metrics, stop, ticking) = (Arc::clone(&self.metrics), self.stop.clone(), Arc::clone(&clock));
+        if let Some(every) = config.prune_stale_droplets_interval {
+            self.spawn(async move { pruner.run(every, &metrics, &ticking, stop).await });
+        }
+        let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
+        self.spawn(async move {
+            if let Err(error) = bus::run(&link, subscriber, &greeting, &metrics, &clock, stop).await {
+                tracing::error!(target: "NATSMonitor", %error, "nats-connection-closed");
+                let _ = lost.send(true);
+            }
+        });
+        let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
+        self.spawn(async move {
+            let mut ticks = tokio::time::interval(COUNT_FILES_EVERY);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                metrics.set_file_descriptors(open_files());
+            }
+        });
+    }
+
+    pub(super) fn doorways(&self, config: &Config, tls: Option<&TlsAcceptor>, closing: &Stopping) -> Vec<Arc<Doorway>> {
+        let workers = translate::workers(config);
+        let settings = Arc::new(translate::proxy(config));
+        let limits = translate::idle(config, workers);
+        let doorway = |index| {
+            let recorder =
+                Recorder { shard: self.metrics.shard(index), sink: self.access_log.as_ref().map(AccessLog::sink) };
+            let proxy = Proxy {
+                table: Arc::clone(&self.table),
+                upstream: Upstream::new(Arc::clone(&self.dialer), translate::dial_times(config), limits),
+                settings: Arc::clone(&settings),
+                recorder: Arc::new(recorder),
+                origin: self.origin,
+                leaving: self.leaving.clone(),
+                drain: self.tunnels.clone(),
+            };
+            Arc::new(Doorway {
+                proxy: Arc::new(proxy),
+                tls: tls.cloned(),
+                idle_timeout: config.frontend_idle_timeout,
+                closing: closing.child(),
+                roster: Roster::default(),
+            })
+        };
+        (0..workers).map(doorway).collect()
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push(tokio::spawn(task));
+    }
+}
+
+/// Binds a port, or says which key asked for it.
+pub(super) fn listen(
+    key: &'static str,
+    port: u16,
+    bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
+) -> Result<std::net::TcpListener, StartError> {
+    bind().map_err(|error| StartError::Listen { key, port, error })
+}
+
+/// The same, watched by the current runtime.
+fn listen_here(
+    key: &'static str,
+    port: u16,
+    bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
+) -> Result<TcpListener, StartError> {
+    bind().and_then(TcpListener::from_std).map_err(|error| StartError::Listen { key, port, error })
+}
+
+/// Descriptors that the process holds; 0 where the system does not tell.
+fn open_files() -> u64 {
+    std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
+}
