@@ -12,13 +12,16 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{connection::Door, worker::Workers};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// How often a silent client is asked whether it is still there, as Go does. One that vanished without a word would
+/// otherwise hold a tunnel, or an answer that waits for news, for ever.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
 /// How long accepting rests when the system has no more descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -44,6 +47,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Connections get it from the socket that they were accepted by.
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_EVERY).with_interval(PROBE_EVERY))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -110,5 +115,23 @@ async fn pause(error: &io::Error) {
             tracing::error!(target: "router", %error, "accept-failed");
             tokio::time::sleep(EXHAUSTED_PAUSE).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn clients_that_vanished_are_found_out() {
+        let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), PROBE_EVERY);
     }
 }

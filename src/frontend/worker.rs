@@ -14,6 +14,7 @@ use std::{
 
 use futures_util::FutureExt;
 use tokio::{
+    runtime::Runtime,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{MissedTickBehavior, interval},
 };
@@ -29,6 +30,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two sweeps of the idle connections to endpoints.
 const SWEEP_EVERY: u32 = 10;
+/// How long a worker at its end waits for a look-up of a name: the resolver may take much longer.
+const STUCK: Duration = Duration::from_millis(100);
 /// Seconds for the first request of a connection, once the router is closing: as in Go, one on which nothing comes
 /// is idle, and must not hold up a drain until its very end.
 const SILENT_WHILE_CLOSING: u32 = 5;
@@ -56,7 +59,7 @@ impl Workers {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let (hand, arrivals) = unbounded_channel();
             let cut = cut.clone();
-            let run = move || runtime.block_on(work(doorway, arrivals, cut));
+            let run = move || to_its_end(runtime, work(doorway, arrivals, cut));
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
             hands.push(hand);
         }
@@ -80,6 +83,12 @@ impl Workers {
             let _ = thread.join();
         }
     }
+}
+
+/// Runs `work` and drops what is left on `runtime`, without waiting for threads that are stuck in the system.
+fn to_its_end(runtime: Runtime, work: impl Future<Output = ()>) {
+    runtime.block_on(work);
+    runtime.shutdown_timeout(STUCK);
 }
 
 async fn work(doorway: Arc<Doorway>, mut arrivals: UnboundedReceiver<Arrival>, cut: CancellationToken) {
@@ -137,5 +146,25 @@ async fn confine(doorway: Arc<Doorway>, arrival: Arrival) {
     if AssertUnwindSafe(serve(doorway, arrival)).catch_unwind().await.is_err() {
         recorder.shard.count(Tally::Panic);
         tracing::error!(target: "router", "panic-check");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_resolver_that_is_stuck_does_not_hold_up_the_end() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (free, stuck) = channel::<()>();
+        let (begun, begins) = channel();
+        runtime.spawn_blocking(move || (begun.send(()), stuck.recv().is_err()));
+        begins.recv().unwrap();
+        let (ended, ends) = channel();
+        std::thread::spawn(move || (to_its_end(runtime, async {}), ended.send(())));
+        ends.recv_timeout(Duration::from_secs(10)).expect("it ends");
+        drop(free);
     }
 }
