@@ -154,15 +154,15 @@ impl Router {
             "gorouter-draining"
         );
         tokio::time::sleep(wait).await;
-        self.accepting.cancel();
         let open = metrics.open_exchanges();
         let idle = (connections.outstanding() as u64).saturating_sub(open);
         tracing::info!(target: "router", "Draining with {open} outstanding active connections");
         tracing::info!(target: "router", "Draining with {idle} outstanding idle connections");
-        self.closing.ask();
+        self.accepting.cancel();
         let ended = async {
             // Whoever waits in a listener's queue is not counted yet.
             self.accepted.cancelled().await;
+            self.closing.ask();
             connections.wait_empty().await;
             tunnels.wait_empty().await;
         };
