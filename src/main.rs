@@ -13,7 +13,10 @@ use tracing::level_filters::LevelFilter;
 use trueroute::{
     app::{Router, StartError},
     config::{self, Config, LogLevel, Parsed, TimestampFormat},
-    observe::log::{self, Timestamps},
+    observe::{
+        log::{self, Timestamps},
+        spool::DropCount,
+    },
 };
 
 /// Gives memory back that a burst of connections took, which the system's allocator does not.
@@ -93,14 +96,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(run(parsed));
+    let code = runtime.block_on(run(parsed, guard.dropped()));
     // What is left are tasks that wait for nothing more; a resolver stuck in the system must not hold the exit.
     runtime.shutdown_timeout(Duration::from_millis(100));
     drop(guard);
     code
 }
 
-async fn run(parsed: Parsed) -> ExitCode {
+async fn run(parsed: Parsed, log_lines_dropped: DropCount) -> ExitCode {
     let Parsed { config, warnings } = parsed;
     tracing::info!("starting");
     for warning in warnings {
@@ -130,6 +133,7 @@ async fn run(parsed: Parsed) -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    router.metrics().follow_log(log_lines_dropped);
     let asked: Option<Asked> = match asked {
         Some(asked) => Some(asked),
         None => tokio::select! {

@@ -107,8 +107,15 @@ where
     let ended = poll_fn(|cx| {
         match seat.asked(cx.waker()) {
             Asked::Stay => {}
+            Asked::Finish if finishing => {}
             Asked::Finish => {
-                if !finishing {
+                // A request that has arrived is served, and one that is still on its way on a new connection is
+                // waited for: hyper would close both unread.
+                let ended = connection.as_mut().poll(cx);
+                if ended.is_ready() {
+                    return ended;
+                }
+                if seat.has_begun() {
                     finishing = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -149,4 +156,87 @@ fn unknown_failure() -> Response<ClientBody> {
     response.headers_mut().insert("x-cf-routererror", HeaderValue::from_static("unknown_failure"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use trueroute_identity::{Dialer, DialerSettings, Trust};
+
+    use super::*;
+    use crate::{
+        headers::forwarded::ProtoPolicy,
+        lifecycle::Drain,
+        observe::{
+            exchange::Recorder,
+            metrics::{Buckets, Metrics},
+        },
+        proxy,
+        table::{self, Sharding, Table},
+        upstream::{Upstream, dial::DialTimes, idle},
+    };
+
+    /// A doorway to an empty table.
+    fn doorway() -> Arc<Doorway> {
+        let table = table::Settings {
+            stale_threshold: Duration::from_secs(120),
+            empty_pool_grace: Duration::ZERO,
+            sharding: Sharding::All,
+        };
+        let settings = proxy::Settings {
+            max_attempts: 1,
+            endpoint_timeout: None,
+            pick: crate::route::pick::Limits::default(),
+            one_request_per_connection: false,
+            empty_pool_is_503: false,
+            proto: ProtoPolicy::Keep,
+            max_response_head: 1000,
+            believes_client_cert: true,
+        };
+        let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
+        let times = DialTimes { dial: Duration::MAX, handshake: Duration::MAX, probe_interval: None };
+        let limits = idle::Limits { total: 0, per_peer: 0 };
+        let proxy = Proxy {
+            table: Arc::new(Table::new(table)),
+            upstream: Upstream::new(Arc::new(dialer), times, limits),
+            settings: Arc::new(settings),
+            recorder: Arc::new(Recorder { shard: Metrics::new(1, Buckets::default()).shard(0), sink: None }),
+            origin: Instant::now(),
+            leaving: Stopping::new(),
+            drain: Drain::new(),
+        };
+        let (closing, roster) = (Stopping::new(), Roster::default());
+        Arc::new(Doorway { proxy: Arc::new(proxy), tls: None, idle_timeout: None, closing, roster })
+    }
+
+    #[tokio::test]
+    async fn a_request_that_has_come_when_all_are_asked_to_finish_is_answered() {
+        let doorway = doorway();
+        let (mut client, server) = duplex(10_000);
+        let mut serving = pin!(exchange(&doorway, server, ([127, 0, 0, 1], 1).into(), false));
+        assert!(futures_util::poll!(&mut serving).is_pending());
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.unwrap();
+        doorway.roster.finish_all();
+        serving.await;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer:?}");
+        assert!(doorway.roster.is_empty());
+    }
+    #[tokio::test]
+    async fn a_new_clients_first_request_is_waited_for() {
+        let doorway = doorway();
+        let (mut client, server) = duplex(10_000);
+        let mut serving = pin!(exchange(&doorway, server, ([127, 0, 0, 1], 1).into(), false));
+        assert!(futures_util::poll!(&mut serving).is_pending());
+        doorway.roster.finish_all();
+        assert!(futures_util::poll!(&mut serving).is_pending());
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.unwrap();
+        serving.await;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer:?}");
+    }
 }

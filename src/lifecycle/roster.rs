@@ -161,6 +161,11 @@ impl Seat {
         self.doing.store(BUSY, Relaxed);
     }
 
+    /// Whether a request has ever come.
+    pub fn has_begun(&self) -> bool {
+        self.doing.load(Relaxed) != SILENT
+    }
+
     /// Its reply begins, and has a deadline.
     pub fn answer(&self) {
         self.turn_to(ANSWERED);

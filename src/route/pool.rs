@@ -66,15 +66,6 @@ impl Route {
         &self.key[self.host_len..]
     }
 
-    /// The path that cookies of this route are limited to: [`Route::path`], or `/` where that is empty.
-    #[must_use]
-    pub fn context_path(&self) -> &str {
-        match self.path() {
-            "" => "/",
-            path => path,
-        }
-    }
-
     /// One step of the round-robin cursor.
     #[must_use]
     pub fn advance(&self) -> usize {

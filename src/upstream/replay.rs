@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 
 use super::request::BodyFraming;
 
@@ -115,16 +115,6 @@ impl<B: Body<Data = Bytes> + Unpin> Replayable<B> {
             self.kept.push(data.clone());
             self.replayed = self.kept.len();
         }
-    }
-
-    /// Whether no further frame can come.
-    pub fn is_end(&self) -> bool {
-        self.replayed >= self.kept.len() && self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    /// The size hint of what the client still sends.
-    pub fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
