@@ -1,7 +1,7 @@
 //! Small messages leave by one plain call.
 //!
 //! A message comes as several slices, its head apart from its body. For a small one, copying them together
-//! costs less than the system's vectored write; beyond [`GATHER`] bytes it costs more.
+//! costs less than the system's vectored write; beyond `GATHER` bytes it costs more.
 
 use std::{
     cell::RefCell,
