@@ -5,9 +5,9 @@ use http::{
     HeaderName, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
-use hyper::{body::Incoming, ext::ReasonPhrase};
+use hyper::ext::ReasonPhrase;
 
-use super::{admit::Refused, body::ClientBody};
+use super::{admit::Refused, body::ClientBody, request_body::RequestBody};
 use crate::{
     failure::{Failure, reason_phrase},
     observe::exchange::Exchange,
@@ -68,7 +68,7 @@ pub fn refused(why: Refused) -> Response<ClientBody> {
 }
 
 /// The answer of an endpoint.
-pub fn endpoint(head: Head, body: ReplyBody<Incoming>, mut exchange: Box<Exchange>) -> Response<ClientBody> {
+pub fn endpoint(head: Head, body: ReplyBody<RequestBody>, mut exchange: Box<Exchange>) -> Response<ClientBody> {
     exchange.answer(head.status.as_u16());
     if let Some(error) = head.headers.get(&ROUTER_ERROR) {
         exchange.router_error(String::from_utf8_lossy(error.as_bytes()).into_owned());
