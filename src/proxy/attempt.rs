@@ -106,11 +106,11 @@ impl Proxy {
         let terms = Terms {
             to_head: exchange.request.method == http::Method::HEAD,
             expects_continue: prepared.expects_continue,
-            // A tunnel has no end that a deadline could know of.
+            // A WebSocket may be silent for as long as it likes, its first answer included, as in Gorouter.
             deadline: self
                 .settings
                 .endpoint_timeout
-                .filter(|_| prepared.wants.is_none())
+                .filter(|_| !prepared.wants_websocket())
                 .map(|timeout| Instant::from_std(now + timeout)),
             max_head: self.settings.max_response_head,
         };
