@@ -79,3 +79,47 @@ async fn who_was_let_in_at_the_last_moment_is_answered() {
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer:?}");
     router.stop().await;
 }
+
+#[tokio::test]
+async fn who_is_answered_before_the_end_of_an_upload_keeps_the_connection() {
+    let router = RouterUnderTest::start().await;
+    let body = "x".repeat(100_000);
+    for (framing, body) in [
+        (format!("Content-Length: {}", body.len()), body.clone()),
+        ("Transfer-Encoding: chunked".into(), format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())),
+    ] {
+        let mut client = router.client().await;
+        client.send_raw(format!("POST / HTTP/1.1\r\nHost: nowhere.example\r\n{framing}\r\n\r\n")).await.unwrap();
+        assert_eq!(client.reader.response("POST").await.unwrap().status, 404);
+        client.send_raw(body).await.unwrap();
+        let next = client.get("nowhere.example", "/").await.expect("the connection takes another request");
+        assert_eq!(next.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_wants_is_not_read_for_ever() {
+    let router = RouterUnderTest::start().await;
+    let mut client = router.client().await;
+    client.send_raw("POST / HTTP/1.1\r\nHost: nowhere.example\r\nContent-Length: 1000000000\r\n\r\n").await.unwrap();
+    assert_eq!(client.reader.response("POST").await.unwrap().status, 404);
+    // What lies in buffers on the way is a small part of it.
+    let sent = async {
+        for _ in 0..1000 {
+            client.send_raw("x".repeat(1_000_000)).await?;
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    sent.await.expect_err("the connection is closed");
+}
+
+#[tokio::test]
+async fn a_body_that_was_not_asked_for_is_not_waited_for() {
+    let router = RouterUnderTest::start().await;
+    let mut client = router.client().await;
+    let head = "POST / HTTP/1.1\r\nHost: nowhere.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    client.send_raw(head).await.unwrap();
+    let answer = client.reader.response("POST").await.unwrap();
+    assert_eq!((answer.status, answer.interim), (404, vec![]));
+    assert!(client.reader.closed().await);
+}

@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::{Proxy, prepare::Prepared};
+use super::{Proxy, prepare::Prepared, request_body::RequestBody};
 use crate::{
     failure::{Failure, Fate, Retry, Verdict},
     observe::{
@@ -33,9 +32,9 @@ impl Proxy {
         exchange: &mut Exchange,
         pool: &Arc<Pool>,
         prepared: &Prepared,
-        mut body: Replayable<Incoming>,
+        mut body: Replayable<RequestBody>,
         mut now: std::time::Instant,
-    ) -> Result<Reply<Incoming>, Failure> {
+    ) -> Result<Reply<RequestBody>, Failure> {
         let mut rotation = Rotation::new(pool, None);
         let mut counted = 0;
         let mut tries = 0_u32;
@@ -77,9 +76,9 @@ impl Proxy {
         exchange: &Exchange,
         endpoint: &Arc<Endpoint>,
         prepared: &Prepared,
-        body: Replayable<Incoming>,
+        body: Replayable<RequestBody>,
         now: std::time::Instant,
-    ) -> Result<Reply<Incoming>, SendFailed<Incoming>> {
+    ) -> Result<Reply<RequestBody>, SendFailed<RequestBody>> {
         let facts = &endpoint.facts;
         let instance = if facts.instance_id.is_empty() { endpoint.peer.address() } else { &facts.instance_id };
         let target = target(&exchange.request);
@@ -107,11 +106,11 @@ impl Proxy {
         let terms = Terms {
             to_head: exchange.request.method == http::Method::HEAD,
             expects_continue: prepared.expects_continue,
-            // A tunnel has no end that a deadline could know of.
+            // A WebSocket may be silent for as long as it likes, its first answer included, as in Gorouter.
             deadline: self
                 .settings
                 .endpoint_timeout
-                .filter(|_| prepared.wants.is_none())
+                .filter(|_| !prepared.wants_websocket())
                 .map(|timeout| Instant::from_std(now + timeout)),
             max_head: self.settings.max_response_head,
         };
@@ -128,7 +127,7 @@ impl Proxy {
         exchange: &Exchange,
         pool: &Pool,
         lease: &Arc<Lease>,
-        failed: &SendFailed<Incoming>,
+        failed: &SendFailed<RequestBody>,
         verdict: Verdict,
         tries: u32,
     ) {
@@ -169,7 +168,7 @@ impl Proxy {
     }
 }
 
-fn may_go_on(verdict: Verdict, prepared: &Prepared, body: &Replayable<Incoming>) -> bool {
+fn may_go_on(verdict: Verdict, prepared: &Prepared, body: &Replayable<RequestBody>) -> bool {
     match verdict.retry {
         Retry::Always => true,
         Retry::Replayable => prepared.replayable && body.is_empty(),
@@ -190,7 +189,7 @@ fn log_failure(
     exchange: &Exchange,
     pool: &Pool,
     endpoint: &Endpoint,
-    failed: &SendFailed<Incoming>,
+    failed: &SendFailed<RequestBody>,
     verdict: Verdict,
     tries: u32,
 ) {

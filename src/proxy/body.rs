@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
+use super::request_body::RequestBody;
 use crate::{
     lifecycle::roster::Seat,
     observe::exchange::Exchange,
@@ -28,7 +28,7 @@ enum Source {
     /// The router's own words.
     Own(Option<Bytes>),
     /// An endpoint's.
-    Endpoint(ReplyBody<Incoming>),
+    Endpoint(ReplyBody<RequestBody>),
 }
 
 impl ClientBody {
@@ -44,7 +44,7 @@ impl ClientBody {
 
     /// An endpoint's answer.
     #[must_use]
-    pub fn endpoint(body: ReplyBody<Incoming>, exchange: Box<Exchange>) -> Self {
+    pub fn endpoint(body: ReplyBody<RequestBody>, exchange: Box<Exchange>) -> Self {
         Self { source: Source::Endpoint(body), exchange: Some(exchange), seat: None, sent: 0 }
     }
 

@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod body;
 pub mod prepare;
 pub mod reply;
+pub mod request_body;
 pub mod resolve;
 pub mod tunnel;
 
@@ -19,7 +20,7 @@ use std::{
 use http::{HeaderValue, Request, Response, header::CONNECTION};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
-use self::{body::ClientBody, prepare::Prepared};
+use self::{body::ClientBody, prepare::Prepared, request_body::RequestBody};
 use crate::{
     failure::{Counter, Failure},
     headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
@@ -94,7 +95,7 @@ impl Proxy {
         let id = prepare::request_id();
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
-        let body = Replayable::new(incoming, length);
+        let body = Replayable::new(RequestBody::new(incoming, noted.expect), length);
 
         let mut last = false;
         let mut response = match self.try_handle(&mut exchange, noted, body, wants.as_ref()).await {
@@ -120,9 +121,9 @@ impl Proxy {
         &self,
         exchange: &mut Exchange,
         noted: Noted,
-        body: Replayable<Incoming>,
+        body: Replayable<RequestBody>,
         wants: Option<&HeaderValue>,
-    ) -> Result<Reply<Incoming>, Failure> {
+    ) -> Result<Reply<RequestBody>, Failure> {
         let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
         // The clock is read once between the look-up and the first attempt; both are measured by it.
         let now = Instant::now();

@@ -9,7 +9,7 @@ use http::{
 };
 use uuid::Uuid;
 
-use super::Settings;
+use super::{Settings, tunnel};
 use crate::{
     headers::{forwarded, hop_by_hop, noted::Noted},
     observe::exchange::{Exchange, Told},
@@ -79,6 +79,11 @@ impl Prepared {
         };
         exchange.told = Some(told);
         prepared
+    }
+
+    /// Whether the client asks for a WebSocket.
+    pub(super) fn wants_websocket(&self) -> bool {
+        self.wants.as_ref().is_some_and(tunnel::is_websocket)
     }
 
     /// What the endpoint is told about the connection.

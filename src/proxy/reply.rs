@@ -2,17 +2,21 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderName, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
-use hyper::{body::Incoming, ext::ReasonPhrase};
+use hyper::ext::ReasonPhrase;
 
-use super::{admit::Refused, body::ClientBody};
+use super::{admit::Refused, body::ClientBody, request_body::RequestBody};
 use crate::{
     failure::{Failure, reason_phrase},
     observe::exchange::Exchange,
     upstream::{reply::ReplyBody, response::Head},
 };
+
+/// Names that are not in the library's own list, parsed once instead of on every reply.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-vcap-request-id");
+static ROUTER_ERROR: HeaderName = HeaderName::from_static("x-cf-routererror");
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -34,7 +38,7 @@ pub fn failure(failure: &Failure, mut exchange: Box<Exchange>) -> Response<Clien
     set_status(&mut response, answer.status);
     let headers = response.headers_mut();
     if let Some(error) = router_error {
-        headers.insert("x-cf-routererror", error);
+        headers.insert(&ROUTER_ERROR, error);
     }
     if let Some(caching) = answer.cache_control {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
@@ -64,9 +68,9 @@ pub fn refused(why: Refused) -> Response<ClientBody> {
 }
 
 /// The answer of an endpoint.
-pub fn endpoint(head: Head, body: ReplyBody<Incoming>, mut exchange: Box<Exchange>) -> Response<ClientBody> {
+pub fn endpoint(head: Head, body: ReplyBody<RequestBody>, mut exchange: Box<Exchange>) -> Response<ClientBody> {
     exchange.answer(head.status.as_u16());
-    if let Some(error) = head.headers.get("x-cf-routererror") {
+    if let Some(error) = head.headers.get(&ROUTER_ERROR) {
         exchange.router_error(String::from_utf8_lossy(error.as_bytes()).into_owned());
     }
     let mut headers = head.headers;
@@ -79,7 +83,7 @@ pub fn endpoint(head: Head, body: ReplyBody<Incoming>, mut exchange: Box<Exchang
 
 /// Adds `X-Vcap-Request-Id` unless the endpoint set it.
 pub fn name_request(headers: &mut http::HeaderMap, exchange: &Exchange) {
-    if let http::header::Entry::Vacant(vacant) = headers.entry("x-vcap-request-id") {
+    if let http::header::Entry::Vacant(vacant) = headers.entry(&REQUEST_ID) {
         vacant.insert(field_value(exchange.request_id()));
     }
 }

@@ -48,7 +48,7 @@ async fn connect(peer: &Peer, times: &DialTimes) -> Result<TcpStream, DialError>
     let attempt = async {
         match peer.socket() {
             Some(address) => TcpStream::connect(address).await.map_err(failed),
-            None => TcpStream::connect(look_up(peer).await?).await.map_err(failed),
+            None => TcpStream::connect(&*look_up(peer).await?).await.map_err(failed),
         }
     };
     match timeout(times.dial, attempt).await {
@@ -57,8 +57,9 @@ async fn connect(peer: &Peer, times: &DialTimes) -> Result<TcpStream, DialError>
     }
 }
 
-async fn look_up(peer: &Peer) -> Result<SocketAddr, DialError> {
+/// Every address of a peer whose host is a name; they are dialled in turn.
+async fn look_up(peer: &Peer) -> Result<Vec<SocketAddr>, DialError> {
     let failed = |error| DialError::Lookup { host: peer.host().into(), error };
-    let mut found = tokio::net::lookup_host((peer.host(), peer.port())).await.map_err(failed)?;
-    found.next().ok_or_else(|| failed(std::io::Error::other("no such host")))
+    let found: Vec<_> = tokio::net::lookup_host((peer.host(), peer.port())).await.map_err(failed)?.collect();
+    if found.is_empty() { Err(failed(std::io::Error::other("no such host"))) } else { Ok(found) }
 }
