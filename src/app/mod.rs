@@ -79,7 +79,7 @@ impl Router {
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
         let tls = config.front_tls.as_ref().map(server_config).transpose()?.map(TlsAcceptor::from);
         let dialer = translate::dialer(&config)?;
-        let clock: Clock = Arc::new(move || moment(origin));
+        let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let link = Link::connect(&translate::link(&config), Arc::clone(&clock)).await?;
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
         let table = Arc::new(Table::new(translate::table(&config)));
@@ -258,8 +258,4 @@ fn log_listener(message: &'static str, address: Option<SocketAddr>) {
     let Some(address) = address else { return };
     let data = serde_json::json!({"address": {"IP": address.ip(), "Port": address.port(), "Zone": ""}});
     tracing::info!(target: "router", data = %data, "{message}");
-}
-
-fn moment(origin: Instant) -> Moment {
-    Moment::from_ms(u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX))
 }

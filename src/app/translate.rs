@@ -87,7 +87,6 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
 pub(super) fn dial_times(config: &Config) -> DialTimes {
     DialTimes {
         dial: config.endpoint_dial_timeout.unwrap_or(NO_LIMIT),
-        handshake: config.tls_handshake_timeout.unwrap_or(NO_LIMIT),
         probe_interval: config.endpoint_keep_alive_probe_interval,
     }
 }
@@ -156,6 +155,6 @@ pub(super) fn dialer(config: &Config) -> Result<Arc<Dialer>, StartError> {
         let is_tls12 = |suite: &&rustls::SupportedCipherSuite| suite.tls13().is_none();
         suites.iter().filter(is_tls12).copied().collect()
     });
-    let settings = DialerSettings { tls12_suites, handshake_timeout: None };
+    let settings = DialerSettings { tls12_suites, handshake_timeout: config.tls_handshake_timeout };
     Ok(Arc::new(Dialer::new(trust, credentials, settings)?))
 }

@@ -196,7 +196,7 @@ mod tests {
             believes_client_cert: true,
         };
         let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
-        let times = DialTimes { dial: Duration::MAX, handshake: Duration::MAX, probe_interval: None };
+        let times = DialTimes { dial: Duration::MAX, probe_interval: None };
         let limits = idle::Limits { total: 0, per_peer: 0 };
         let proxy = Proxy {
             table: Arc::new(Table::new(table)),

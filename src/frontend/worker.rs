@@ -113,7 +113,13 @@ async fn work(doorway: Arc<Doorway>, mut arrivals: UnboundedReceiver<Arrival>, c
         }
     }
     doorway.proxy.upstream.home().clear();
-    tick(&doorway, 0);
+    flush(&doorway);
+}
+
+fn flush(doorway: &Doorway) {
+    if let Some(sink) = &doorway.proxy.recorder.sink {
+        sink.flush();
+    }
 }
 
 /// Whole seconds in `timeout`, and some more.
@@ -122,9 +128,7 @@ fn seconds(timeout: Duration, more: u64) -> u32 {
 }
 
 fn tick(doorway: &Doorway, count: u32) {
-    if let Some(sink) = &doorway.proxy.recorder.sink {
-        sink.flush();
-    }
+    flush(doorway);
     if count.is_multiple_of(SWEEP_EVERY) {
         doorway.proxy.upstream.sweep();
         let closing = doorway.closing.is_asked();

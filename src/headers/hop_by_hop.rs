@@ -52,8 +52,8 @@ pub fn is_of_connection(name: &str) -> bool {
 }
 
 /// Removes the fields that the client's `Connection` names, but none that says where the request goes or where
-/// it ends: those are read after this, and without them they would be read differently.
-pub fn remove_named(headers: &mut HeaderMap) {
+/// it ends: those are read after this, and without them they would be read differently. Whether one was there.
+pub fn remove_named(headers: &mut HeaderMap) -> bool {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -61,11 +61,13 @@ pub fn remove_named(headers: &mut HeaderMap) {
         .filter(|token| !token.eq_ignore_ascii_case("upgrade") && !token.eq_ignore_ascii_case("te"))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .collect();
+    let mut removed = false;
     for name in named {
         if ![CONNECTION, HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
-            headers.remove(name);
+            removed |= headers.remove(name).is_some();
         }
     }
+    removed
 }
 
 /// The items of a comma-separated list; none if it is not text.
@@ -105,7 +107,7 @@ mod tests {
         for connection in ["x-foo, keep-alive", " X-FOO ", "a,,x-foo", "close, x-Foo"] {
             let mut map = headers(&[("x-foo", "1"), ("x-bar", "2")]);
             map.insert(CONNECTION, HeaderValue::from_static(connection));
-            remove_named(&mut map);
+            assert!(remove_named(&mut map), "{connection}");
             assert!(!map.contains_key("x-foo"), "{connection}");
             assert_eq!(map["x-bar"], "2", "{connection}");
         }

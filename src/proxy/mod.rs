@@ -84,8 +84,7 @@ impl Proxy {
             return reply::refused(refused);
         }
         let wants = if noted.upgrade && noted.connection { hop_by_hop::upgrade(&parts.headers) } else { None };
-        if noted.connection {
-            hop_by_hop::remove_named(&mut parts.headers);
+        if noted.connection && hop_by_hop::remove_named(&mut parts.headers) {
             noted = Noted::of(&parts.headers);
         }
         if noted.client_cert && !self.settings.believes_client_cert {
@@ -145,6 +144,6 @@ impl Proxy {
     }
 
     fn moment(&self, now: Instant) -> Moment {
-        Moment::from_ms(u64::try_from(now.duration_since(self.origin).as_millis()).unwrap_or(u64::MAX))
+        Moment::at(now, self.origin)
     }
 }

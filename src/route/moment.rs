@@ -2,7 +2,7 @@
 //!
 //! Nothing below the edges reads a clock, so that every rule about age can be tested without waiting.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Milliseconds since an origin that the process chose at its start; monotonic, never wall-clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +13,12 @@ impl Moment {
     #[must_use]
     pub const fn from_ms(ms: u64) -> Self {
         Self(ms)
+    }
+
+    /// The moment of `now`, as read by whoever may read a clock, for a process that began at `origin`.
+    #[must_use]
+    pub fn at(now: Instant, origin: Instant) -> Self {
+        Self::default().after(now.duration_since(origin))
     }
 
     /// Milliseconds since the origin.

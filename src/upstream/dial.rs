@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
-use trueroute_identity::{Dialer, Refusal};
+use trueroute_identity::Dialer;
 
 use super::{connection::Connection, stream::Stream};
 use crate::{
@@ -12,13 +12,11 @@ use crate::{
     route::peer::{Identity, Peer},
 };
 
-/// Deadlines and probes of new connections.
+/// Deadlines and probes of new TCP connections; the handshake's deadline is the dialer's own.
 #[derive(Clone, Copy, Debug)]
 pub struct DialTimes {
     /// For TCP (`endpoint_dial_timeout`).
     pub dial: Duration,
-    /// For the TLS handshake (`tls_handshake_timeout`).
-    pub handshake: Duration,
     /// Between TCP keep-alive probes (`endpoint_keep_alive_probe_interval`); none if absent.
     pub probe_interval: Option<Duration>,
 }
@@ -34,11 +32,7 @@ pub async fn dial(peer: &Peer, dialer: &Arc<Dialer>, times: &DialTimes) -> Resul
     }
     let stream = match peer.identity() {
         Identity::Plain => Stream::Plain(tcp),
-        Identity::Tls(name) => match timeout(times.handshake, dialer.secure(tcp, name)).await {
-            Ok(Ok(secured)) => Stream::Secured(Box::new(secured)),
-            Ok(Err(refusal)) => return Err(Failure::Refused(refusal)),
-            Err(_) => return Err(Failure::Refused(Refusal::TimedOut)),
-        },
+        Identity::Tls(name) => Stream::Secured(Box::new(dialer.secure(tcp, name).await.map_err(Failure::Refused)?)),
     };
     Ok(Connection::new(stream, peer.clone(), dialer.trust().generation()))
 }

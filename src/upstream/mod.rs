@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 use trueroute_identity::Dialer;
 
 use self::{
-    connection::{Call, Connection, Terms},
+    connection::{Call, CallFailed, Connection, Terms},
     dial::DialTimes,
     idle::{Home, Limits},
     replay::Replayable,
@@ -63,6 +63,13 @@ pub struct Facts {
     pub head_out: bool,
     /// The endpoint might still have been refusing our certificate when the attempt ended.
     pub unproven: bool,
+}
+
+impl Facts {
+    /// Those of an attempt that brought an answer.
+    fn answered(reused: bool) -> Self {
+        Self { connected: true, reused, head_out: true, unproven: false }
+    }
 }
 
 /// An attempt that brought no answer.
@@ -114,16 +121,9 @@ impl Upstream {
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
         while let Some(connection) = self.take(peer, replayable) {
-            let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
-            match poll_fn(|cx| call.poll_head(cx)).await {
-                Ok(answer) => {
-                    return Ok((
-                        reply(call, answer),
-                        Facts { connected: true, reused: true, head_out: true, unproven: false },
-                    ));
-                }
-                Err(failure) => {
-                    let failed = call.fail(failure);
+            match self.exchange(connection, head, body, terms).await {
+                Ok(reply) => return Ok((reply, Facts::answered(true))),
+                Err(failed) => {
                     let again = failed.died_idle && (replayable || !failed.begun) && failed.body.can_start_over();
                     if !again {
                         return Err(failed.into_send_failed(true));
@@ -141,12 +141,27 @@ impl Upstream {
                 return Err(SendFailed { failure, body, facts: Facts::default(), received });
             }
         };
+        match self.exchange(connection, head, body, terms).await {
+            Ok(reply) => Ok((reply, Facts::answered(false))),
+            Err(failed) => Err(failed.into_send_failed(false)),
+        }
+    }
+
+    /// Sends one request on `connection` and waits for the head of its answer.
+    async fn exchange<B>(
+        &self,
+        connection: Connection,
+        head: &RequestHead<'_>,
+        body: Replayable<B>,
+        terms: &Terms,
+    ) -> Result<Reply<B>, CallFailed<B>>
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+    {
         let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
         match poll_fn(|cx| call.poll_head(cx)).await {
-            Ok(answer) => {
-                Ok((reply(call, answer), Facts { connected: true, reused: false, head_out: true, unproven: false }))
-            }
-            Err(failure) => Err(call.fail(failure).into_send_failed(false)),
+            Ok(answer) => Ok(reply(call, answer)),
+            Err(failure) => Err(call.fail(failure)),
         }
     }
 
@@ -173,7 +188,7 @@ impl Upstream {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> connection::CallFailed<B> {
+impl<B: Body<Data = Bytes> + Unpin> CallFailed<B> {
     fn into_send_failed(self, reused: bool) -> SendFailed<B> {
         let facts = Facts { connected: true, reused, head_out: self.head_out, unproven: self.unproven };
         let received = self.body.received();

@@ -38,7 +38,7 @@ impl Endpoint {
 
 fn upstream() -> Upstream {
     let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
-    let times = DialTimes { dial: PATIENCE, handshake: PATIENCE, probe_interval: None };
+    let times = DialTimes { dial: PATIENCE, probe_interval: None };
     Upstream::new(Arc::new(dialer), times, LIMITS)
 }
 
