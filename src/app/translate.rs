@@ -7,12 +7,12 @@ use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Sour
 use super::StartError;
 use crate::{
     bus::{link::LinkSettings, subscriber::Policy},
-    config::{Config, ForwardedClientCert, Meters, RouteIntegrity, ShardingMode},
+    config::{Config, Meters, RouteIntegrity, ShardingMode},
     headers::forwarded::ProtoPolicy,
     observe::metrics::{Bounds, Buckets},
     proxy,
     registration::Integrity,
-    route::pick,
+    route::{mtls::Domains, pick},
     table::{self, Sharding},
     upstream::{dial::DialTimes, idle::Limits},
 };
@@ -63,7 +63,7 @@ pub(super) fn link(config: &Config) -> LinkSettings {
     }
 }
 
-pub(super) fn proxy(config: &Config) -> proxy::Settings {
+pub(super) fn proxy(config: &Config, domains: Domains) -> proxy::Settings {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
@@ -80,7 +80,7 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
             (false, false) => ProtoPolicy::Keep,
         },
         max_response_head: config.max_response_header_bytes,
-        believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
+        domains,
     }
 }
 

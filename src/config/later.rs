@@ -13,7 +13,6 @@ impl Config {
     pub fn not_acted_on(&self) -> Vec<&'static str> {
         let d = Config::default();
         let (front, ours) = (self.front_tls.as_ref(), self);
-        let client_certs = front.is_some_and(|f| f.client_cert_validation != ClientCertValidation::None);
         [
             ("status.host", ours.status.host != d.status.host),
             ("status.enable_nontls_health_checks", !ours.status.enable_nontls_health_checks),
@@ -35,12 +34,7 @@ impl Config {
             ("trace_key", !ours.trace_key.is_empty()),
             ("access_log.enable_streaming", ours.access_log.enable_streaming),
             ("debug_addr", !ours.debug_addr.is_empty()),
-            ("enable_proxy", ours.enable_proxy),
             ("enable_http1_concurrent_read_write", ours.enable_http1_concurrent_read_write),
-            ("client_cert_validation", client_certs),
-            ("client_ca_certs", front.is_some_and(|f| f.client_ca_certs.is_some())),
-            ("only_trust_client_ca_certs", front.is_some_and(|f| f.only_trust_client_ca_certs)),
-            ("verify_client_certificate_metadata", front.is_some_and(|f| !f.client_metadata_rules.is_empty())),
             ("skip_ssl_validation", ours.skip_ssl_validation),
             ("hop_by_hop_headers_to_filter", !ours.hop_by_hop_headers_to_filter.is_empty()),
             ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),
@@ -77,7 +71,6 @@ impl Config {
             ("send_http_start_stop_server_event", !ours.send_http_start_stop_server_event),
             ("send_http_start_stop_client_event", !ours.send_http_start_stop_client_event),
             ("per_app_prometheus_http_metrics_reporting", ours.per_app_prometheus_http_metrics_reporting),
-            ("domains", !ours.domains.is_empty()),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))

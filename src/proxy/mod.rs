@@ -29,7 +29,7 @@ use crate::{
         exchange::{Client, Exchange, Recorder},
         metrics::Tally,
     },
-    route::{moment::Moment, pick},
+    route::{moment::Moment, mtls::Domains, pick},
     table::Table,
     upstream::{Reply, Upstream, replay::Replayable},
 };
@@ -51,8 +51,8 @@ pub struct Settings {
     pub proto: ProtoPolicy,
     /// Largest head of a response, in bytes.
     pub max_response_head: usize,
-    /// Whether a client's `X-Forwarded-Client-Cert` is believed (`forwarded_client_cert: always_forward`).
-    pub believes_client_cert: bool,
+    /// Domains whose clients must have proven themselves to the domain's own authorities.
+    pub domains: Domains,
 }
 
 /// The request path of one worker.
@@ -87,10 +87,7 @@ impl Proxy {
         if noted.connection && hop_by_hop::remove_named(&mut parts.headers) {
             noted = Noted::of(&parts.headers);
         }
-        if noted.client_cert && !self.settings.believes_client_cert {
-            // No client presents a certificate here, so whatever the field says was made up.
-            parts.headers.remove("x-forwarded-client-cert");
-        }
+        client.cert.apply(&mut parts.headers, noted.client_cert);
         let id = prepare::request_id();
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
@@ -123,6 +120,7 @@ impl Proxy {
         body: Replayable<RequestBody>,
         wants: Option<&HeaderValue>,
     ) -> Result<Reply<RequestBody>, Failure> {
+        resolve::right_door(&self.settings.domains, exchange)?;
         let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
         // The clock is read once between the look-up and the first attempt; both are measured by it.
         let now = Instant::now();

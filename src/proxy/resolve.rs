@@ -11,7 +11,7 @@ use crate::{
         noted::Noted,
     },
     observe::exchange::{Exchange, host},
-    route::pool::Pool,
+    route::{mtls::Domains, pool::Pool},
     table::Table,
 };
 
@@ -40,6 +40,19 @@ pub fn resolve(table: &Table, exchange: &Exchange, noted: Noted, empty_is_503: b
         Some(_) if empty_is_503 => Err(Failure::NoEndpoints { host: name.into() }),
         Some(_) | None => Err(Failure::UnknownRoute { host: name.into() }),
     }
+}
+
+/// Whether the client has proven itself to the authorities that the request's host asks for, and to no others: the
+/// handshake's server name decided on them, and a kept connection may bring requests for any host.
+///
+/// # Errors
+/// [`Failure::Misdirected`].
+pub fn right_door(domains: &Domains, exchange: &Exchange) -> Result<(), Failure> {
+    if domains.is_empty() {
+        return Ok(());
+    }
+    let asked = str::from_utf8(host(&exchange.request)).ok().and_then(|host| domains.of_host(host));
+    if asked == exchange.client().domain { Ok(()) } else { Err(Failure::Misdirected) }
 }
 
 fn named_instance(request: &Parts) -> Result<AppInstance<'_>, Failure> {
