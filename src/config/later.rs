@@ -19,7 +19,6 @@ impl Config {
             ("status.enable_nontls_health_checks", !ours.status.enable_nontls_health_checks),
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
             ("status.tls", ours.status.tls.is_some()),
-            ("nats.tls_enabled", ours.nats.tls.is_some()),
             ("logging.syslog_addr", ours.logging.syslog_addr != d.logging.syslog_addr),
             ("logging.syslog_network", ours.logging.syslog_network != d.logging.syslog_network),
             ("logging.syslog_truncate", ours.logging.syslog_truncate != 0),
@@ -84,8 +83,7 @@ impl Config {
         .collect()
     }
 
-    /// Refuses what would be unsafe to leave out: clients that are not checked although the file says so, and a
-    /// password that goes to NATS in the clear although the file asks for TLS.
+    /// Refuses what would be unsafe to leave out: clients that are not checked although the file says so.
     ///
     /// # Errors
     /// The first such key.
@@ -95,9 +93,6 @@ impl Config {
         {
             let value = front.client_cert_validation.to_string();
             return Err(Unsupported { key: "client_cert_validation", value });
-        }
-        if self.nats.tls.is_some() {
-            return Err(Unsupported { key: "nats.tls_enabled", value: "true".to_owned() });
         }
         if let Some(domain) = self.domains.first() {
             return Err(Unsupported { key: "domains", value: super::error::shown(&domain.domain) });
