@@ -4,20 +4,24 @@ use std::io;
 
 use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust::TrustError};
 
-use crate::{bus::link::LinkError, config::Unsupported, frontend::tls::FrontTlsError, observe::access_log::OpenError};
+use crate::{
+    bus::{link::LinkError, secure::SecureError},
+    frontend::tls::FrontTlsError,
+    observe::access_log::OpenError,
+};
 
 /// The router cannot start. Each names what is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration asks for what is not there yet and would be unsafe to leave out.
-    #[error(transparent)]
-    Unsupported(#[from] Unsupported),
     /// The machine has no default route, so the router has no address to announce.
     #[error("no default route: {0}")]
     OwnAddress(#[source] io::Error),
     /// NATS.
     #[error(transparent)]
     Nats(#[from] LinkError),
+    /// TLS towards NATS.
+    #[error(transparent)]
+    NatsTls(#[from] SecureError),
     /// The authorities for endpoints.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -57,13 +61,12 @@ impl StartError {
     #[must_use]
     pub fn message(&self) -> &'static str {
         match self {
-            Self::Nats(_) => "nats-connection-error",
+            Self::Nats(_) | Self::NatsTls(_) => "nats-connection-error",
             Self::AccessLog(_) => "error-creating-access-logger",
             Self::Listen { key: "port", .. } => "tcp-listener-error",
             Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",
             Self::Listen { .. } => "initialize-router-error",
-            Self::Unsupported(_)
-            | Self::OwnAddress(_)
+            Self::OwnAddress(_)
             | Self::Trust(_)
             | Self::Credentials(_)
             | Self::Dialer(_)

@@ -76,13 +76,12 @@ impl Router {
     /// # Errors
     /// The first thing that is wrong.
     pub async fn bind(config: Config) -> Result<Bound, StartError> {
-        config.refuse_unsupported()?;
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
         let entry = Arc::new(Entry::new(&config, SERVES_HTTP2 && config.enable_http2)?);
         let dialer = translate::dialer(&config)?;
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
-        let link = Link::connect(&translate::link(&config), Arc::clone(&clock)).await?;
+        let link = Link::connect(&translate::link(&config)?, Arc::clone(&clock)).await?;
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
         let table = Arc::new(Table::new(translate::table(&config)));
         let access_log = config.access_log.file.as_ref().map(AccessLog::file).transpose()?;

@@ -6,8 +6,8 @@ use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Sour
 
 use super::StartError;
 use crate::{
-    bus::{link::LinkSettings, subscriber::Policy},
-    config::{Config, Meters, RouteIntegrity, ShardingMode},
+    bus::{link::LinkSettings, secure, subscriber::Policy},
+    config::{Config, Meters, NatsTls, RouteIntegrity, ShardingMode},
     headers::forwarded::ProtoPolicy,
     observe::metrics::{Bounds, Buckets},
     proxy,
@@ -53,14 +53,18 @@ pub(super) fn policy(config: &Config) -> Policy {
     Policy { integrity, http2: config.enable_http2 }
 }
 
-pub(super) fn link(config: &Config) -> LinkSettings {
-    LinkSettings {
+pub(super) fn link(config: &Config) -> Result<LinkSettings, StartError> {
+    let client_config = |tls: &NatsTls| {
+        secure::client_config(tls.ca_certs.as_str(), tls.key_pair.cert_chain(), tls.key_pair.private_key())
+    };
+    Ok(LinkSettings {
         servers: config.nats.hosts.iter().map(|host| (host.hostname.clone(), host.port)).collect(),
         user: config.nats.user.clone(),
         pass: config.nats.pass.expose().to_owned(),
         ping_interval: config.nats_client_ping_interval,
         connect_timeout: NATS_CONNECT_TIMEOUT,
-    }
+        tls: config.nats.tls.as_ref().map(client_config).transpose()?,
+    })
 }
 
 pub(super) fn proxy(config: &Config, domains: Domains) -> proxy::Settings {

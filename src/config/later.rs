@@ -1,24 +1,20 @@
 //! What a configuration may ask for and this version does not do yet.
 //!
-//! Two lists: what is only missing (logged once at start), and what must not be missing in silence (refuses to
-//! start). A feature that is built loses its line here.
+//! It is logged once at start. A feature that is built loses its line here.
 
-use super::error::Unsupported;
 use super::model::Config;
-use super::modes::ClientCertValidation;
 
 impl Config {
     /// The keys that are set to something other than their default and are not acted on yet, in the order of
     /// gorouter.md §2.
     pub fn not_acted_on(&self) -> Vec<&'static str> {
         let d = Config::default();
-        let (front, ours) = (self.front_tls.as_ref(), self);
+        let ours = self;
         [
             ("status.host", ours.status.host != d.status.host),
             ("status.enable_nontls_health_checks", !ours.status.enable_nontls_health_checks),
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
             ("status.tls", ours.status.tls.is_some()),
-            ("nats.tls_enabled", ours.nats.tls.is_some()),
             ("logging.syslog_addr", ours.logging.syslog_addr != d.logging.syslog_addr),
             ("logging.syslog_network", ours.logging.syslog_network != d.logging.syslog_network),
             ("logging.syslog_truncate", ours.logging.syslog_truncate != 0),
@@ -75,26 +71,5 @@ impl Config {
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))
         .collect()
-    }
-
-    /// Refuses what would be unsafe to leave out: clients that are not checked although the file says so, and a
-    /// password that goes to NATS in the clear although the file asks for TLS.
-    ///
-    /// # Errors
-    /// The first such key.
-    pub fn refuse_unsupported(&self) -> Result<(), Unsupported> {
-        if let Some(front) = &self.front_tls
-            && front.client_cert_validation != ClientCertValidation::None
-        {
-            let value = front.client_cert_validation.to_string();
-            return Err(Unsupported { key: "client_cert_validation", value });
-        }
-        if self.nats.tls.is_some() {
-            return Err(Unsupported { key: "nats.tls_enabled", value: "true".to_owned() });
-        }
-        if let Some(domain) = self.domains.first() {
-            return Err(Unsupported { key: "domains", value: super::error::shown(&domain.domain) });
-        }
-        Ok(())
     }
 }

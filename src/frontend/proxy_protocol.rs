@@ -131,7 +131,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_line_is_read_at_its_last_byte_and_not_before(
-            (from, to): (IpAddr, IpAddr), v4: bool, ports: (u16, u16), rest in proptest::collection::vec(any::<u8>(), 0..9)
+            (from, to) in any::<(IpAddr, IpAddr)>(),
+            v4 in any::<bool>(),
+            ports in any::<(u16, u16)>(),
+            rest in proptest::collection::vec(any::<u8>(), 0..9),
         ) {
             let as_family = |ip: IpAddr| match (ip, v4) {
                 (IpAddr::V6(ip), true) => IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() as u32)),
@@ -153,8 +156,8 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            opening(&bytes);
-            opening(&[START, &bytes].concat());
+            let _ = opening(&bytes);
+            let _ = opening(&[START, &bytes].concat());
         }
     }
 }

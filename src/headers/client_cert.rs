@@ -100,12 +100,8 @@ fn written(format: Format, leaf: &[u8]) -> Option<HeaderValue> {
 mod tests {
     use super::*;
 
-    const SPELLINGS: [&str; 4] = [
-        "X-Forwarded-Client-Cert",
-        "X_Forwarded_Client_Cert",
-        "x-forwarded_client-cert",
-        "X-FORWARDED-CLIENT_CERT",
-    ];
+    const SPELLINGS: [&str; 4] =
+        ["X-Forwarded-Client-Cert", "X_Forwarded_Client_Cert", "x-forwarded_client-cert", "X-FORWARDED-CLIENT_CERT"];
 
     fn spoofed() -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -58,7 +58,11 @@ impl Client {
     #[must_use]
     pub fn at(from: SocketAddr) -> Self {
         let ip = from.ip().to_canonical();
-        Self { ip: ip.to_string().into(), address: SocketAddr::new(ip, from.port()).to_string().into(), ..Self::default() }
+        Self {
+            ip: ip.to_string().into(),
+            address: SocketAddr::new(ip, from.port()).to_string().into(),
+            ..Self::default()
+        }
     }
 }
 
