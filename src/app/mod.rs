@@ -84,6 +84,7 @@ impl Router {
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
         let table = Arc::new(Table::new(translate::table(&config)));
         let access_log = config.access_log.file.as_ref().map(AccessLog::file).transpose()?;
+        let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
             metrics.follow_access_log(log.dropped());
         }

@@ -24,9 +24,6 @@ impl Config {
             ("logging.syslog_truncate", ours.logging.syslog_truncate != 0),
             ("logging.loggregator_enabled", ours.logging.loggregator_enabled),
             ("logging.metron_address", ours.logging.metron_address != d.logging.metron_address),
-            ("logging.disable_log_forwarded_for", ours.logging.disable_log_forwarded_for),
-            ("logging.disable_log_source_ip", ours.logging.disable_log_source_ip),
-            ("logging.redact_query_params", ours.logging.redact_query_params != d.logging.redact_query_params),
             ("logging.extra_access_log_fields", !ours.logging.extra_access_log_fields.is_empty()),
             ("prometheus.cert_path", ours.prometheus.tls.is_some()),
             ("zone", !ours.zone.is_empty()),
@@ -59,7 +56,6 @@ impl Config {
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
             ("route_services", ours.route_services != d.route_services),
-            ("extra_headers_to_log", !ours.extra_headers_to_log.is_empty()),
             ("balancing_algorithm", ours.balancing_algorithm != d.balancing_algorithm),
             (
                 "balancing_algorithm_az_preference",

@@ -52,6 +52,7 @@ impl Proxy {
                 Err(failed) => failed,
             };
             exchange.received_bytes(failed.received);
+            exchange.attempt_failed(now.elapsed());
             let verdict = failed.failure.verdict();
             self.judge(exchange, pool, &lease, &failed, verdict, tries);
             let more = verdict.proven_unsent && rotation.untried_tls(pool) && self.in_time(exchange);
