@@ -10,7 +10,7 @@ use crate::{
     config::{Config, ForwardedClientCert, Meters, RouteIntegrity, ShardingMode},
     headers::forwarded::ProtoPolicy,
     observe::metrics::{Bounds, Buckets},
-    proxy,
+    proxy::{self, rules::Rules},
     registration::Integrity,
     route::pick,
     table::{self, Sharding},
@@ -63,7 +63,7 @@ pub(super) fn link(config: &Config) -> LinkSettings {
     }
 }
 
-pub(super) fn proxy(config: &Config) -> proxy::Settings {
+pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
@@ -81,6 +81,7 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         },
         max_response_head: config.max_response_header_bytes,
         believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
+        rules: Arc::clone(rules),
     }
 }
 
