@@ -19,7 +19,7 @@ use crate::{
     frontend::{connection::Doorway, entry::Entry, listener},
     lifecycle::{Drain, Readiness, Stopping, roster::Roster},
     observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
-    proxy::Proxy,
+    proxy::{Proxy, rules::Rules},
     pruner::Pruner,
     table::Table,
     upstream::Upstream,
@@ -36,6 +36,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) readiness: Readiness,
+    pub(super) rules: Arc<Rules>,
     pub(super) leaving: Stopping,
     pub(super) connections: Drain,
     pub(super) tunnels: Drain,
@@ -107,7 +108,7 @@ impl Parts {
 
     pub(super) fn doorways(&self, config: &Config, entry: &Arc<Entry>, closing: &Stopping) -> Vec<Arc<Doorway>> {
         let workers = translate::workers(config);
-        let settings = Arc::new(translate::proxy(config, entry.domains.clone()));
+        let settings = Arc::new(translate::proxy(config, &self.rules, &entry.domains));
         let limits = translate::idle(config, workers);
         let doorway = |index| {
             let recorder =

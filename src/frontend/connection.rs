@@ -184,6 +184,7 @@ mod tests {
             proto: ProtoPolicy::Keep,
             max_response_head: 1000,
             domains: Domains::default(),
+            rules: Arc::default(),
         };
         let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
         let times = DialTimes { dial: Duration::MAX, probe_interval: None };

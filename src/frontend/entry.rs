@@ -49,6 +49,7 @@ pub struct Entry {
 }
 
 /// Who came in, and the connection.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once; a box would be one more allocation")]
 pub enum Entered {
     /// In plain.
     Plain(Gather, Client),
