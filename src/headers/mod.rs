@@ -4,3 +4,4 @@ pub mod forwarded;
 pub mod hop_by_hop;
 pub mod instance;
 pub mod noted;
+pub mod trailers;
