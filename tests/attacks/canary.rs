@@ -34,7 +34,10 @@ impl Canary {
     }
 
     /// The same behind a router of these settings, with other answers.
-    pub(crate) async fn with(settings: RouterBuilder, rule: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn with(
+        settings: RouterBuilder,
+        rule: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let canary = Self { router: settings.start().await, app: App::builder("canary").rule(rule).start() };
         canary.register(&Registration::plain(canary.app.addr()).uri(HOST).app("canary")).await;
         canary
@@ -102,7 +105,8 @@ pub(crate) fn statuses(answers: &[Response]) -> Vec<u16> {
 
 /// Why two parsers could read this request differently; none if they can't.
 pub(crate) fn doubt(request: &Received) -> Option<&'static str> {
-    let head = request.raw.windows(4).position(|four| four == b"\r\n\r\n").map_or(&request.raw[..], |at| &request.raw[..at]);
+    let head =
+        request.raw.windows(4).position(|four| four == b"\r\n\r\n").map_or(&request.raw[..], |at| &request.raw[..at]);
     let lines: Vec<&[u8]> = head.split(|byte| *byte == b'\n').collect();
     let (last, others) = lines.split_last()?;
     if others.iter().any(|line| !line.ends_with(b"\r")) || last.contains(&b'\r') {
@@ -114,10 +118,14 @@ pub(crate) fn doubt(request: &Received) -> Option<&'static str> {
     if head.contains(&0) {
         return Some("a NUL");
     }
-    if request.version != "HTTP/1.1" || head.iter().take_while(|byte| **byte != b'\r').filter(|byte| **byte == b' ').count() != 2 {
+    if request.version != "HTTP/1.1"
+        || head.iter().take_while(|byte| **byte != b'\r').filter(|byte| **byte == b' ').count() != 2
+    {
         return Some("an odd request line");
     }
-    let token = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    let token = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    };
     if !request.headers.iter().all(|(name, _)| token(name)) {
         return Some("a field name that is no token");
     }

@@ -99,7 +99,9 @@ async fn chunks_have_one_reading_or_cost_the_connection() {
                 assert_eq!((bodies.len(), nexts.len()), (1, 1), "{name}");
                 assert_eq!((bodies[0].complete, &*bodies[0].body), (true, body.as_bytes()), "{name}");
             }
-            None => assert!(bodies.len() <= 1 && bodies.iter().all(|body| !body.complete) && nexts.is_empty(), "{name}"),
+            None => {
+                assert!(bodies.len() <= 1 && bodies.iter().all(|body| !body.complete) && nexts.is_empty(), "{name}")
+            }
         }
     }
     assert!(got.iter().all(|request| request.target != "/smuggled"));

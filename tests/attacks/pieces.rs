@@ -15,7 +15,11 @@ fn feeds() -> Vec<(String, Vec<u16>, Vec<&'static str>)> {
             vec![200, 200],
             vec!["/body", "/next"],
         ),
-        (format!("{chunked}3;x=y\r\nGET\r\n2\r\n /\r\n0\r\nX-T: v\r\n\r\n{next}"), vec![200, 200], vec!["/body", "/next"]),
+        (
+            format!("{chunked}3;x=y\r\nGET\r\n2\r\n /\r\n0\r\nX-T: v\r\n\r\n{next}"),
+            vec![200, 200],
+            vec!["/body", "/next"],
+        ),
         (format!("{chunked}3\r\nGET\n0\r\n\r\n{next}"), vec![499], vec![]),
         (
             format!(
