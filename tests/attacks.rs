@@ -9,8 +9,12 @@
 mod canary;
 #[path = "attacks/chunks.rs"]
 mod chunks;
+#[path = "attacks/early.rs"]
+mod early;
 #[path = "attacks/framing.rs"]
 mod framing;
 #[path = "attacks/pieces.rs"]
 mod pieces;
 mod support;
+#[path = "attacks/upgrades.rs"]
+mod upgrades;
