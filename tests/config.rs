@@ -181,8 +181,6 @@ verify_client_certificate_metadata:
     let front = good(&ssl(rules)).front_tls.unwrap();
     assert_eq!(front.client_metadata_rules[0].issuer_in_chain.organization, ["o"]);
     assert_eq!(front.client_metadata_rules[0].valid_cert_subjects[1].common_name, "b");
-    let nats = good("nats: {tls_enabled: true, ca_certs: CERT, cert_chain: CERT, private_key: KEY}");
-    assert_eq!(nats.refuse_unsupported().unwrap_err().to_string(), "nats.tls_enabled: true is not supported yet");
     let domains = good("domains: [{domain: a.b, ca_certs: CERT}]");
     assert_eq!(domains.refuse_unsupported().unwrap_err().to_string(), "domains: a.b is not supported yet");
 }

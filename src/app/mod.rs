@@ -80,10 +80,11 @@ impl Router {
         let tls = config.front_tls.as_ref().map(server_config).transpose()?.map(TlsAcceptor::from);
         let dialer = translate::dialer(&config)?;
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
-        let link = Link::connect(&translate::link(&config), Arc::clone(&clock)).await?;
+        let link = Link::connect(&translate::link(&config)?, Arc::clone(&clock)).await?;
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
         let table = Arc::new(Table::new(translate::table(&config)));
         let access_log = config.access_log.file.as_ref().map(AccessLog::file).transpose()?;
+        let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
             metrics.follow_access_log(log.dropped());
         }

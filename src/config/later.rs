@@ -19,15 +19,11 @@ impl Config {
             ("status.enable_nontls_health_checks", !ours.status.enable_nontls_health_checks),
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
             ("status.tls", ours.status.tls.is_some()),
-            ("nats.tls_enabled", ours.nats.tls.is_some()),
             ("logging.syslog_addr", ours.logging.syslog_addr != d.logging.syslog_addr),
             ("logging.syslog_network", ours.logging.syslog_network != d.logging.syslog_network),
             ("logging.syslog_truncate", ours.logging.syslog_truncate != 0),
             ("logging.loggregator_enabled", ours.logging.loggregator_enabled),
             ("logging.metron_address", ours.logging.metron_address != d.logging.metron_address),
-            ("logging.disable_log_forwarded_for", ours.logging.disable_log_forwarded_for),
-            ("logging.disable_log_source_ip", ours.logging.disable_log_source_ip),
-            ("logging.redact_query_params", ours.logging.redact_query_params != d.logging.redact_query_params),
             ("logging.extra_access_log_fields", !ours.logging.extra_access_log_fields.is_empty()),
             ("prometheus.cert_path", ours.prometheus.tls.is_some()),
             ("zone", !ours.zone.is_empty()),
@@ -60,7 +56,6 @@ impl Config {
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
             ("route_services", ours.route_services != d.route_services),
-            ("extra_headers_to_log", !ours.extra_headers_to_log.is_empty()),
             ("balancing_algorithm", ours.balancing_algorithm != d.balancing_algorithm),
             (
                 "balancing_algorithm_az_preference",
@@ -84,8 +79,7 @@ impl Config {
         .collect()
     }
 
-    /// Refuses what would be unsafe to leave out: clients that are not checked although the file says so, and a
-    /// password that goes to NATS in the clear although the file asks for TLS.
+    /// Refuses what would be unsafe to leave out: clients that are not checked although the file says so.
     ///
     /// # Errors
     /// The first such key.
@@ -95,9 +89,6 @@ impl Config {
         {
             let value = front.client_cert_validation.to_string();
             return Err(Unsupported { key: "client_cert_validation", value });
-        }
-        if self.nats.tls.is_some() {
-            return Err(Unsupported { key: "nats.tls_enabled", value: "true".to_owned() });
         }
         if let Some(domain) = self.domains.first() {
             return Err(Unsupported { key: "domains", value: super::error::shown(&domain.domain) });

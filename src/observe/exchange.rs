@@ -17,7 +17,7 @@ use http::{
 };
 
 use super::{
-    access_log::{Entry, Sink},
+    access_log::{Cost, Entry, Sink},
     metrics::Shard,
 };
 use crate::{failure::Failure, route::endpoint::Endpoint};
@@ -60,6 +60,7 @@ pub struct Exchange {
     router_error: Option<String>,
     request_bytes: u64,
     response_bytes: u64,
+    cost: Cost,
 }
 
 /// What endpoints are told about the client.
@@ -101,6 +102,7 @@ impl Exchange {
             router_error: None,
             request_bytes: 0,
             response_bytes: 0,
+            cost: Cost::default(),
         })
     }
 
@@ -164,6 +166,12 @@ impl Exchange {
         self.endpoint = Some(Arc::clone(endpoint));
     }
 
+    /// An attempt that took so long brought no answer.
+    pub fn attempt_failed(&mut self, took: Duration) {
+        self.cost.failed += 1;
+        self.cost.failed_time += took;
+    }
+
     /// The client gets `status`.
     pub fn answer(&mut self, status: u16) {
         self.outcome = Outcome::Answered(status);
@@ -213,7 +221,11 @@ impl Exchange {
             received: self.received,
             method: self.request.method.as_str(),
             target: target.as_bytes(),
-            protocol: if self.request.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            protocol: match self.request.version {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            },
             status: Some(status),
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
@@ -230,6 +242,8 @@ impl Exchange {
             app_index: facts.map_or("", |facts| &facts.instance_index),
             instance_id: facts.map_or("", |facts| &facts.instance_id),
             router_error: self.router_error.as_deref().unwrap_or_default().as_bytes(),
+            cost: self.cost,
+            headers,
         });
     }
 }

@@ -4,7 +4,7 @@
 //! certificate) does not count against `max_attempts` while an untried endpoint with a registered identity
 //! is left: with any number of stale endpoints and one good one, the client sees the good one's answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -52,6 +52,7 @@ impl Proxy {
                 Err(failed) => failed,
             };
             exchange.received_bytes(failed.received);
+            exchange.attempt_failed(now.elapsed());
             let verdict = failed.failure.verdict();
             self.judge(exchange, pool, &lease, &failed, verdict, tries);
             let more = verdict.proven_unsent && rotation.untried_tls(pool) && self.in_time(exchange);
@@ -194,6 +195,7 @@ fn log_failure(
     tries: u32,
 ) {
     let Facts { connected, reused, head_out, .. } = failed.facts;
+    let timings = failed.facts.timings();
     let facts = &endpoint.facts;
     let tags: serde_json::Map<String, serde_json::Value> = (facts.tags.as_deref().unwrap_or_default().iter())
         .map(|(name, value)| (name.to_string(), value.to_string().into()))
@@ -212,8 +214,17 @@ fn log_failure(
         "got-connection": connected,
         "wrote-headers": head_out,
         "conn-reused": reused,
+        "dns-lookup-time": nanoseconds(timings.dns),
+        "dial-time": nanoseconds(timings.dial),
+        "tls-handshake-time": nanoseconds(timings.tls),
+        "local-address": timings.local.map_or_else(|| "nil".into(), |address| address.to_string()),
         "error": failed.failure.to_string(),
         "retriable": verdict.retry != Retry::Never,
     });
     tracing::error!(target: "proxy", data = %data, "backend-endpoint-failed");
+}
+
+/// Durations are logged as whole nanoseconds; what did not happen took none.
+fn nanoseconds(duration: Option<Duration>) -> u64 {
+    u64::try_from(duration.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
