@@ -61,6 +61,9 @@ pub enum Failure {
         /// Host header as sent.
         host: String,
     },
+    /// The head of the request is larger than the configuration allows.
+    #[error("max-request-size-exceeded")]
+    RequestTooLarge,
     /// Every endpoint of the route works on as many requests as it may.
     #[error("connection limit reached")]
     ConnectionLimit {
@@ -279,6 +282,7 @@ impl Failure {
             Self::MalformedAppInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_app_instance"),
             Self::UnknownInstance { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_instance"),
             Self::NoEndpoints { .. } => (Never, Keep, true, None, "no_endpoints"),
+            Self::RequestTooLarge => (Never, Keep, true, None, "request_too_large"),
             Self::ConnectionLimit { .. } => (Never, Keep, true, Some(ExhaustedConns), "connection_limit"),
             Self::NoEndpointLeft => (Never, Keep, true, Some(BadGateways), "no_endpoint_left"),
             Self::Dial(error) if error.is_ours() => (Always, Keep, false, Some(BadGateways), "dial_ours"),
@@ -351,6 +355,9 @@ impl Failure {
             Self::NoEndpoints { host } => {
                 let body = format!("503 Service Unavailable: Requested route ('{host}') has no available endpoints.");
                 lookup(503, "no_endpoints", BRIEF, body)
+            }
+            Self::RequestTooLarge => {
+                Answer { status: 431, router_error: Some(self.to_string()), cache_control: None, body: None }
             }
             Self::ConnectionLimit { host } => {
                 let body =

@@ -125,6 +125,7 @@ fn failures() -> Vec<Failure> {
         Failure::MalformedAppInstance,
         Failure::UnknownInstance { host: host(), app: host(), index: host() },
         Failure::NoEndpoints { host: host() },
+        Failure::RequestTooLarge,
         Failure::ConnectionLimit { host: host() },
         Failure::NoEndpointLeft,
         Failure::Dial(DialError::Timeout { address: host() }),
@@ -151,6 +152,7 @@ fn is_listed(failure: &Failure) {
         | Failure::MalformedAppInstance
         | Failure::UnknownInstance { .. }
         | Failure::NoEndpoints { .. }
+        | Failure::RequestTooLarge
         | Failure::ConnectionLimit { .. }
         | Failure::NoEndpointLeft
         | Failure::Dial(_)

@@ -7,6 +7,7 @@
 
 mod error;
 mod parts;
+mod rules;
 mod translate;
 
 use std::{
@@ -90,13 +91,16 @@ impl Router {
         }
 
         let (lost, bus_lost) = watch::channel(false);
+        let readiness = Readiness::new();
+        let rules = Arc::new(rules::rules(&config, own_ip, &readiness));
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,
             dialer,
             metrics,
             access_log,
-            readiness: Readiness::new(),
+            readiness,
+            rules,
             leaving: Stopping::new(),
             connections: Drain::new(),
             tunnels: Drain::new(),

@@ -13,7 +13,7 @@ use crate::{
         access_log::{Fields, Privacy, Redact},
         metrics::{Bounds, Buckets},
     },
-    proxy,
+    proxy::{self, rules::Rules},
     registration::Integrity,
     route::pick,
     table::{self, Sharding},
@@ -70,7 +70,7 @@ pub(super) fn link(config: &Config) -> Result<LinkSettings, StartError> {
     })
 }
 
-pub(super) fn proxy(config: &Config) -> proxy::Settings {
+pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
@@ -88,6 +88,7 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         },
         max_response_head: config.max_response_header_bytes,
         believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
+        rules: Arc::clone(rules),
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, Version,
+    HeaderMap, HeaderValue, Version,
     header::{HOST, REFERER, USER_AGENT},
     request::Parts,
 };
@@ -49,6 +49,8 @@ pub struct Exchange {
     pub request: Parts,
     /// What endpoints are told about the client, once that is known.
     pub told: Option<Told>,
+    /// The router's own address, if the client is shown the way that its request took.
+    pub shown: Option<HeaderValue>,
     client: Arc<Client>,
     recorder: Arc<Recorder>,
     received: SystemTime,
@@ -91,6 +93,7 @@ impl Exchange {
         Box::new(Self {
             request,
             told: None,
+            shown: None,
             client,
             recorder,
             received: SystemTime::now(),
@@ -163,7 +166,18 @@ impl Exchange {
     /// An attempt at `endpoint` begins.
     pub fn attempt(&mut self, endpoint: &Arc<Endpoint>) {
         self.recorder.shard.attempt(endpoint.component);
+        self.name_endpoint(endpoint);
+    }
+
+    /// `endpoint` would have been asked; nothing was sent.
+    pub fn name_endpoint(&mut self, endpoint: &Arc<Endpoint>) {
         self.endpoint = Some(Arc::clone(endpoint));
+    }
+
+    /// The endpoint that was asked last.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.endpoint.as_ref()
     }
 
     /// An attempt that took so long brought no answer.
@@ -202,6 +216,17 @@ impl Exchange {
         self.outcome = Outcome::Answered(answer.status);
         self.router_error = answer.router_error;
         self.response_bytes = answer.body.map_or(0, |body| body.len() as u64 + 1);
+    }
+
+    /// Notes a `;` in the target, which apps read in more than one way. Only the log says so, and only if there is
+    /// nothing worse to say.
+    fn note_semicolon(&mut self) {
+        const SEMICOLON: &str = "deprecated-semicolon-params";
+        let target = self.request.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        if memchr::memchr(b';', target.as_bytes()).is_some() {
+            tracing::warn!(target: "proxy", vcap_request_id = self.request_id(), "{SEMICOLON}");
+            self.router_error.get_or_insert_with(|| SEMICOLON.to_owned());
+        }
     }
 
     fn count(&self, status: u16, took: Duration, router_time: Duration) {
@@ -253,7 +278,7 @@ impl Exchange {
 pub fn host(request: &Parts) -> &[u8] {
     match request.uri.authority() {
         Some(authority) => authority.as_str().as_bytes(),
-        None => request.headers.get(HOST).map_or(b"", http::HeaderValue::as_bytes),
+        None => request.headers.get(HOST).map_or(b"", HeaderValue::as_bytes),
     }
 }
 
@@ -267,7 +292,7 @@ pub fn target(request: &Parts) -> Cow<'_, str> {
 }
 
 fn field<'h>(headers: &'h HeaderMap, name: &str) -> &'h [u8] {
-    headers.get(name).map_or(b"", http::HeaderValue::as_bytes)
+    headers.get(name).map_or(b"", HeaderValue::as_bytes)
 }
 
 impl Drop for Exchange {
@@ -276,6 +301,7 @@ impl Drop for Exchange {
             self.note_client_gone();
         }
         if let Outcome::Answered(status) = self.outcome {
+            self.note_semicolon();
             let now = Instant::now();
             let took = now.duration_since(self.started);
             let router_time = self.proxied.map_or(Duration::ZERO, |begun| begun.duration_since(self.started));
