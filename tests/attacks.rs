@@ -13,8 +13,14 @@ mod chunks;
 mod early;
 #[path = "attacks/framing.rs"]
 mod framing;
+#[path = "attacks/named.rs"]
+mod named;
 #[path = "attacks/pieces.rs"]
 mod pieces;
+#[path = "attacks/spoofed.rs"]
+mod spoofed;
+#[path = "attacks/storms.rs"]
+mod storms;
 mod support;
 #[path = "attacks/upgrades.rs"]
 mod upgrades;
