@@ -24,7 +24,6 @@ impl Config {
             ("logging.syslog_truncate", ours.logging.syslog_truncate != 0),
             ("logging.loggregator_enabled", ours.logging.loggregator_enabled),
             ("logging.metron_address", ours.logging.metron_address != d.logging.metron_address),
-            ("logging.extra_access_log_fields", !ours.logging.extra_access_log_fields.is_empty()),
             ("prometheus.cert_path", ours.prometheus.tls.is_some()),
             ("zone", !ours.zone.is_empty()),
             ("access_log.enable_streaming", ours.access_log.enable_streaming),

@@ -186,6 +186,17 @@ impl Exchange {
         self.cost.failed_time += took;
     }
 
+    /// Whether anybody asks what the attempts cost.
+    #[must_use]
+    pub fn shows_cost(&self) -> bool {
+        self.recorder.sink.as_ref().is_some_and(Sink::shows_cost)
+    }
+
+    /// The attempt that brought the answer cost so much; what failed before it is known already.
+    pub fn attempt_answered(&mut self, cost: Cost) {
+        self.cost = Cost { failed: self.cost.failed, failed_time: self.cost.failed_time, ..cost };
+    }
+
     /// The client gets `status`.
     pub fn answer(&mut self, status: u16) {
         self.outcome = Outcome::Answered(status);
