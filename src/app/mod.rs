@@ -7,6 +7,7 @@
 
 mod error;
 mod parts;
+mod preflight;
 mod rules;
 mod translate;
 
@@ -20,8 +21,8 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::StartError;
 use self::parts::{Parts, listen};
+pub use self::{error::StartError, preflight::preflight};
 use crate::{
     bus::{Clock, greeting::Greeting, link::Link},
     config::{self, Config},
