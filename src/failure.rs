@@ -55,6 +55,19 @@ pub enum Failure {
         /// Instance index that was asked for.
         index: String,
     },
+    /// `X-CF-Process-Instance` is not a process' id, with an index or without.
+    #[error("malformed X-CF-Process-Instance")]
+    MalformedProcessInstance,
+    /// The route has no such instance of a process, or there is no such route.
+    #[error("unknown process instance")]
+    UnknownProcess {
+        /// Host header as sent.
+        host: String,
+        /// Process id that was asked for.
+        process: String,
+        /// Instance index that was asked for, if one was.
+        index: Option<String>,
+    },
     /// The route is known and has no endpoints.
     #[error("no endpoints")]
     NoEndpoints {
@@ -278,6 +291,8 @@ impl Failure {
             Self::UnknownRoute { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_route"),
             Self::MalformedAppInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_app_instance"),
             Self::UnknownInstance { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_instance"),
+            Self::MalformedProcessInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_process_instance"),
+            Self::UnknownProcess { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_process"),
             Self::NoEndpoints { .. } => (Never, Keep, true, None, "no_endpoints"),
             Self::ConnectionLimit { .. } => (Never, Keep, true, Some(ExhaustedConns), "connection_limit"),
             Self::NoEndpointLeft => (Never, Keep, true, Some(BadGateways), "no_endpoint_left"),
@@ -345,6 +360,18 @@ impl Failure {
             Self::UnknownInstance { host, app, index } => {
                 let body = format!(
                     "400 Bad Request: Requested instance ('{index}') with guid ('{app}') does not exist for route ('{host}')"
+                );
+                lookup(400, "unknown_route", NEVER, body)
+            }
+            Self::MalformedProcessInstance => {
+                let body = "400 Bad Request: Invalid X-CF-Process-Instance Header".into();
+                lookup(400, "invalid_cf_process_instance_header", NEVER, body)
+            }
+            Self::UnknownProcess { host, process, index } => {
+                let instance = index.as_ref().map(|index| format!("instance ('{index}')"));
+                let body = format!(
+                    "400 Bad Request: Requested {} with process guid ('{process}') does not exist for route ('{host}')",
+                    instance.as_deref().unwrap_or("instance")
                 );
                 lookup(400, "unknown_route", NEVER, body)
             }

@@ -252,7 +252,7 @@ fn header_limit_above_the_cap_is_capped_with_a_warning() {
 fn what_is_not_acted_on_is_listed() {
     let config =
         good("trace_key: a\nzone: z\nport: 1\nbalancing_algorithm: least-connection\nmax_request_header_bytes: 80");
-    assert_eq!(config.not_acted_on(), ["zone", "trace_key", "balancing_algorithm", "max_request_header_bytes"]);
+    assert_eq!(config.not_acted_on(), ["trace_key", "max_request_header_bytes"]);
 }
 
 #[test]

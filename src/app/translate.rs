@@ -7,12 +7,12 @@ use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Sour
 use super::StartError;
 use crate::{
     bus::{link::LinkSettings, subscriber::Policy},
-    config::{Config, ForwardedClientCert, Meters, RouteIntegrity, ShardingMode},
+    config::{AzPreference, BalancingAlgorithm, Config, ForwardedClientCert, Meters, RouteIntegrity, ShardingMode},
     headers::forwarded::ProtoPolicy,
     observe::metrics::{Bounds, Buckets},
     proxy,
     registration::Integrity,
-    route::pick,
+    route::{balancing::Algorithm, pick},
     table::{self, Sharding},
     upstream::{dial::DialTimes, idle::Limits},
 };
@@ -39,6 +39,10 @@ pub(super) fn table(config: &Config) -> table::Settings {
             ShardingMode::All => Sharding::All,
             ShardingMode::SharedAndSegments => Sharding::SharedAnd(segments()),
             ShardingMode::Segments => Sharding::Only(segments()),
+        },
+        balancing: match config.balancing_algorithm {
+            BalancingAlgorithm::RoundRobin => Algorithm::RoundRobin,
+            BalancingAlgorithm::LeastConnection => Algorithm::LeastConnection,
         },
     }
 }
@@ -71,6 +75,8 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         pick: pick::Limits {
             max_conns: u32::try_from(max_conns).unwrap_or(u32::MAX),
             rest: config.droplet_stale_threshold / 4,
+            zone: (config.balancing_algorithm_az_preference == AzPreference::LocallyOptimistic)
+                .then(|| config.zone.as_str().into()),
         },
         one_request_per_connection: config.disable_keep_alives,
         empty_pool_is_503: config.empty_pool_response_code_503,

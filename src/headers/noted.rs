@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, HeaderName, header::HOST};
 
-use super::instance::APP_INSTANCE;
+use super::instance::{APP_INSTANCE, PROCESS_INSTANCE};
 
 /// Presence of fields; counts where two of a kind mean something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub struct Noted {
     pub client_cert: bool,
     /// `X-CF-App-Instance`.
     pub app_instance: bool,
+    /// `X-CF-Process-Instance`.
+    pub process_instance: bool,
+    /// `Cookie`.
+    pub cookie: bool,
     /// `X-Request-Start`.
     pub request_start: bool,
     /// `Idempotency-Key` or `X-Idempotency-Key`.
@@ -65,6 +69,8 @@ impl Noted {
             "x-forwarded-proto" => self.forwarded_proto = true,
             "x-forwarded-client-cert" => self.client_cert = true,
             APP_INSTANCE => self.app_instance = true,
+            PROCESS_INSTANCE => self.process_instance = true,
+            "cookie" => self.cookie = true,
             "x-request-start" => self.request_start = true,
             "idempotency-key" | "x-idempotency-key" => self.idempotency_key = true,
             _ => {}
@@ -82,11 +88,18 @@ mod tests {
     fn fields_are_counted_and_noted() {
         let mut headers = HeaderMap::new();
         assert_eq!(Noted::of(&headers), Noted::default());
-        for name in ["host", "host", "te", "x-forwarded-proto", "X-Idempotency-Key", "accept"] {
+        for name in ["host", "host", "te", "x-forwarded-proto", "X-Idempotency-Key", "accept", "Cookie"] {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_static("v"));
         }
-        let expected = Noted { hosts: 2, te: true, forwarded_proto: true, idempotency_key: true, ..Noted::default() };
+        let expected = Noted {
+            hosts: 2,
+            te: true,
+            forwarded_proto: true,
+            cookie: true,
+            idempotency_key: true,
+            ..Noted::default()
+        };
         assert_eq!(Noted::of(&headers), expected);
     }
 }

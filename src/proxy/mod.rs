@@ -4,6 +4,7 @@
 //! [`Proxy::handle`] is that line in code; each step has a module of its own, and no step writes a status.
 
 pub mod admit;
+mod affinity;
 pub mod attempt;
 pub mod body;
 pub mod prepare;

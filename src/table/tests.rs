@@ -10,7 +10,8 @@ use crate::{
     failure::Fate,
     registration,
     route::{
-        endpoint::Facts,
+        balancing::Algorithm,
+        endpoint::{Facts, Options},
         peer::{Identity, Peer},
         uri::RouteKey,
     },
@@ -23,7 +24,11 @@ fn table() -> Table {
 }
 
 fn table_with(empty_pool_grace: Duration, sharding: Sharding) -> Table {
-    Table::new(Settings { stale_threshold: STALE, empty_pool_grace, sharding })
+    Table::new(Settings { stale_threshold: STALE, empty_pool_grace, sharding, balancing: Algorithm::LeastConnection })
+}
+
+fn options(loadbalancing: &str, hash_header: &str, hash_balance: f64) -> Arc<Options> {
+    Arc::new(Options { loadbalancing: loadbalancing.into(), hash_header: hash_header.into(), hash_balance })
 }
 
 fn at(seconds: u64) -> Moment {
@@ -126,7 +131,7 @@ fn a_registration_adds_renews_or_replaces() {
     };
     assert_eq!(table.register(&route, &with(|_| ()), at(0), 0), Change::Added);
     type Edit = fn(&mut Facts);
-    let changes: [(Edit, Change); 13] = [
+    let changes: [(Edit, Change); 16] = [
         (|_| (), Change::Renewed),
         (|facts| facts.availability_zone = "z1".into(), Change::Renewed),
         (|facts| facts.app_id = "other".into(), Change::Replaced),
@@ -139,7 +144,10 @@ fn a_registration_adds_renews_or_replaces() {
         (|facts| facts.isolation_segment = "s".into(), Change::Replaced),
         (|facts| facts.stale_threshold = Duration::from_secs(1), Change::Replaced),
         (|facts| facts.updated_at_ns = 1, Change::Replaced),
-        (|facts| facts.balancing = "least-connection".into(), Change::Replaced),
+        (|facts| facts.options = Some(options("least-connection", "", 0.0)), Change::Replaced),
+        (|facts| facts.options = Some(options("hash", "", 0.0)), Change::Replaced),
+        (|facts| facts.options = Some(options("hash", "x-tenant", 0.0)), Change::Replaced),
+        (|facts| facts.options = Some(options("hash", "x-tenant", 1.25)), Change::Replaced),
     ];
     for (round, (change, wanted)) in (1..).zip(changes) {
         assert_eq!(table.register(&route, &with(change), at(round), 0), wanted, "change {round}");
@@ -151,6 +159,45 @@ fn a_registration_adds_renews_or_replaces() {
     assert_eq!(table.register(&route, &tls(1, "instance"), at(20), 0), Change::Replaced);
     assert_eq!(table.register(&route, &tls(1, "another"), at(20), 0), Change::Replaced);
     assert_eq!(table.register(&route, &tls(2, "another"), at(20), 0), Change::Added);
+}
+
+#[test]
+fn the_last_registered_endpoint_decides_how_a_route_is_balanced() {
+    let table = table();
+    let route = key("app.example.com");
+    let balancing = || {
+        let pool = table.lookup("app.example.com", "/").unwrap();
+        (pool.balancing().algorithm, pool.balancing().hash.as_ref().map(|hash| hash.header.to_string()))
+    };
+    let with = |port, asked: &str| {
+        let options = (!asked.is_empty()).then(|| options(asked, "x-tenant", 0.0));
+        plain_with(port, Facts { options, ..Facts::default() })
+    };
+    let (usual, turns) = ((Algorithm::LeastConnection, None), (Algorithm::RoundRobin, None));
+    let hash = (Algorithm::LeastConnection, Some("x-tenant".to_owned()));
+    for (port, asked, wanted) in [
+        (1, "", &usual),
+        (2, "round-robin", &turns),
+        // A heartbeat registers nothing.
+        (1, "", &turns),
+        (3, "", &usual),
+        (1, "hash", &hash),
+        (2, "coin-toss", &hash),
+        (1, "round-robin", &turns),
+        // The option is taken back.
+        (1, "", &usual),
+        (3, "round-robin", &turns),
+    ] {
+        table.register(&route, &with(port, asked), at(0), 0);
+        assert_eq!(&balancing(), wanted, "{port} {asked}");
+    }
+    // What the route was told stays when the endpoint leaves that told it.
+    table.unregister(&route, &plain(3), at(0));
+    assert_eq!(balancing(), turns);
+    table.register(&route, &with(1, "hash"), at(0), 0);
+    table.prune(at(121), Source::Live);
+    table.register(&route, &with(9, "coin-toss"), at(121), 0);
+    assert_eq!(balancing(), usual, "a new route knows nothing of the one before");
 }
 
 #[test]
@@ -357,7 +404,7 @@ fn the_listing_is_the_json_of_routes() {
         availability_zone: "z1".into(),
         stale_threshold: Duration::from_secs(20),
         updated_at_ns: 1,
-        balancing: "least-connection".into(),
+        options: Some(options("hash", "x-tenant", 1.5)),
     };
     let peer = Peer::new("10.0.0.2", 443, Identity::Tls(ExpectedName::new("name")));
     table.register(&key("a.example.com"), &Arc::new(Endpoint::new(peer, facts)), at(0), 0);
@@ -374,7 +421,7 @@ fn the_listing_is_the_json_of_routes() {
         r#"{"address":"10.0.0.2:443","availability_zone":"z1","protocol":"http2","tls":true,"ttl":20,"#,
         r#""route_service_url":"https://rs","tags":{"app_id":"x","component":"route-emitter"},"#,
         r#""isolation_segment":"segment","private_instance_id":"instance","server_cert_domain_san":"name","#,
-        r#""load_balancing_algorithm":"least-connection"},"#,
+        r#""load_balancing_algorithm":"hash","hash_header":"x-tenant","hash_balance":1.5},"#,
         r#"{"address":"10.0.0.1:2","availability_zone":"","protocol":"http1","tls":false,"ttl":120,"tags":{}}],"#,
         r#""b.example.com/path":["#,
         r#"{"address":"10.0.0.1:1","availability_zone":"","protocol":"http1","tls":false,"ttl":120,"tags":null}],"#,
