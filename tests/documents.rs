@@ -124,6 +124,8 @@ fn failures() -> Vec<Failure> {
         Failure::UnknownRoute { host: host() },
         Failure::MalformedAppInstance,
         Failure::UnknownInstance { host: host(), app: host(), index: host() },
+        Failure::MalformedProcessInstance,
+        Failure::UnknownProcess { host: host(), process: host(), index: None },
         Failure::NoEndpoints { host: host() },
         Failure::ConnectionLimit { host: host() },
         Failure::NoEndpointLeft,
@@ -150,6 +152,8 @@ fn is_listed(failure: &Failure) {
         | Failure::UnknownRoute { .. }
         | Failure::MalformedAppInstance
         | Failure::UnknownInstance { .. }
+        | Failure::MalformedProcessInstance
+        | Failure::UnknownProcess { .. }
         | Failure::NoEndpoints { .. }
         | Failure::ConnectionLimit { .. }
         | Failure::NoEndpointLeft

@@ -168,8 +168,7 @@ proptest! {
         loaded[owner].in_flight = busy;
         let picked = |balance| {
             let (pool, _busy) = pool(&loaded, &asked("hash", balance));
-            let picked = place(Rotation::new(&pool, key(request)).next(&pool, NOW, &limits(None)).unwrap());
-            picked
+            place(Rotation::new(&pool, key(request)).next(&pool, NOW, &limits(None)).unwrap())
         };
         prop_assert_eq!(picked(0.0), owner);
         prop_assert!(picked(1.25) != owner);
