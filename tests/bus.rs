@@ -9,6 +9,8 @@ mod broker;
 mod capture;
 #[path = "bus/router.rs"]
 mod router;
+#[path = "bus/secure.rs"]
+mod secure;
 #[path = "bus/stories.rs"]
 mod stories;
 

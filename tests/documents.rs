@@ -123,10 +123,10 @@ fn failures() -> Vec<Failure> {
         Failure::EmptyHost,
         Failure::UnknownRoute { host: host() },
         Failure::MalformedAppInstance,
-        Failure::UnknownInstance { host: host(), app: host(), index: host() },
+        Failure::UnknownInstance { host: host(), named: host() },
         Failure::MalformedProcessInstance,
-        Failure::UnknownProcess { host: host(), process: host(), index: None },
         Failure::NoEndpoints { host: host() },
+        Failure::RequestTooLarge,
         Failure::ConnectionLimit { host: host() },
         Failure::NoEndpointLeft,
         Failure::Dial(DialError::Timeout { address: host() }),
@@ -153,8 +153,8 @@ fn is_listed(failure: &Failure) {
         | Failure::MalformedAppInstance
         | Failure::UnknownInstance { .. }
         | Failure::MalformedProcessInstance
-        | Failure::UnknownProcess { .. }
         | Failure::NoEndpoints { .. }
+        | Failure::RequestTooLarge
         | Failure::ConnectionLimit { .. }
         | Failure::NoEndpointLeft
         | Failure::Dial(_)

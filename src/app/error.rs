@@ -4,7 +4,12 @@ use std::io;
 
 use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust::TrustError};
 
-use crate::{bus::link::LinkError, config::Unsupported, frontend::tls::FrontTlsError, observe::access_log::OpenError};
+use crate::{
+    bus::{link::LinkError, secure::SecureError},
+    config::Unsupported,
+    frontend::tls::FrontTlsError,
+    observe::access_log::OpenError,
+};
 
 /// The router cannot start. Each names what is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +23,9 @@ pub enum StartError {
     /// NATS.
     #[error(transparent)]
     Nats(#[from] LinkError),
+    /// TLS towards NATS.
+    #[error(transparent)]
+    NatsTls(#[from] SecureError),
     /// The authorities for endpoints.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -57,7 +65,7 @@ impl StartError {
     #[must_use]
     pub fn message(&self) -> &'static str {
         match self {
-            Self::Nats(_) => "nats-connection-error",
+            Self::Nats(_) | Self::NatsTls(_) => "nats-connection-error",
             Self::AccessLog(_) => "error-creating-access-logger",
             Self::Listen { key: "port", .. } => "tcp-listener-error",
             Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",

@@ -6,11 +6,17 @@ use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Sour
 
 use super::StartError;
 use crate::{
-    bus::{link::LinkSettings, subscriber::Policy},
-    config::{AzPreference, BalancingAlgorithm, Config, ForwardedClientCert, Meters, RouteIntegrity, ShardingMode},
+    bus::{link::LinkSettings, secure, subscriber::Policy},
+    config::{
+        AzPreference, BalancingAlgorithm, Config, ForwardedClientCert, Meters, NatsTls, RedactQueryParams,
+        RouteIntegrity, ShardingMode,
+    },
     headers::forwarded::ProtoPolicy,
-    observe::metrics::{Bounds, Buckets},
-    proxy,
+    observe::{
+        access_log::{Fields, Privacy, Redact},
+        metrics::{Bounds, Buckets},
+    },
+    proxy::{self, rules::Rules},
     registration::Integrity,
     route::{balancing::Algorithm, pick},
     table::{self, Sharding},
@@ -57,17 +63,21 @@ pub(super) fn policy(config: &Config) -> Policy {
     Policy { integrity, http2: config.enable_http2 }
 }
 
-pub(super) fn link(config: &Config) -> LinkSettings {
-    LinkSettings {
+pub(super) fn link(config: &Config) -> Result<LinkSettings, StartError> {
+    let client_config = |tls: &NatsTls| {
+        secure::client_config(tls.ca_certs.as_str(), tls.key_pair.cert_chain(), tls.key_pair.private_key())
+    };
+    Ok(LinkSettings {
         servers: config.nats.hosts.iter().map(|host| (host.hostname.clone(), host.port)).collect(),
         user: config.nats.user.clone(),
         pass: config.nats.pass.expose().to_owned(),
         ping_interval: config.nats_client_ping_interval,
         connect_timeout: NATS_CONNECT_TIMEOUT,
-    }
+        tls: config.nats.tls.as_ref().map(client_config).transpose()?,
+    })
 }
 
-pub(super) fn proxy(config: &Config) -> proxy::Settings {
+pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
@@ -87,7 +97,29 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         },
         max_response_head: config.max_response_header_bytes,
         believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
+        rules: Arc::clone(rules),
     }
+}
+
+/// What lines of the access log show. The fields by which traces are told apart are always shown where there are traces.
+pub(super) fn access_log_fields(config: &Config) -> Fields {
+    const ZIPKIN: [&str; 4] = ["X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "b3"];
+    const W3C: [&str; 2] = ["traceparent", "tracestate"];
+    let logging = &config.logging;
+    let privacy = Privacy {
+        redact: match logging.redact_query_params {
+            RedactQueryParams::None => Redact::Nothing,
+            RedactQueryParams::All => Redact::All,
+            RedactQueryParams::Hash => Redact::Hash,
+        },
+        hides_forwarded_for: logging.disable_log_forwarded_for,
+        hides_source: logging.disable_log_source_ip,
+    };
+    Fields::new(privacy)
+        .and_extras(logging.extra_access_log_fields.iter().map(String::as_str))
+        .and_headers(config.extra_headers_to_log.iter().map(String::as_str))
+        .and_headers(config.tracing.enable_zipkin.then_some(ZIPKIN).into_iter().flatten())
+        .and_headers(config.tracing.enable_w3c.then_some(W3C).into_iter().flatten())
 }
 
 pub(super) fn dial_times(config: &Config) -> DialTimes {

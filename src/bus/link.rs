@@ -20,6 +20,7 @@ use std::{
 use async_nats::{
     Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ReconnectToServer, ServerAddr, connection::State,
 };
+use rustls::ClientConfig;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, sleep_until, timeout},
@@ -61,6 +62,8 @@ pub struct LinkSettings {
     pub ping_interval: Duration,
     /// Longest time that one attempt at one address may take.
     pub connect_timeout: Duration,
+    /// TLS; a server that does not speak it is not spoken to then. `None` for plain connections.
+    pub tls: Option<ClientConfig>,
 }
 
 impl Default for LinkSettings {
@@ -71,6 +74,7 @@ impl Default for LinkSettings {
             pass: String::new(),
             ping_interval: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(2),
+            tls: None,
         }
     }
 }
@@ -257,6 +261,10 @@ fn options(settings: &LinkSettings, turns: &Arc<Turns>, signals: &Arc<Signals>) 
             }
             async {}
         });
+    let options = match &settings.tls {
+        Some(tls) => options.require_tls(true).tls_client_config(tls.clone()),
+        None => options,
+    };
     if settings.user.is_empty() && settings.pass.is_empty() {
         return options;
     }

@@ -10,6 +10,7 @@ pub mod greeting;
 pub(crate) mod lines;
 pub mod link;
 pub mod ring;
+pub mod secure;
 pub mod state;
 pub mod subscriber;
 pub mod turns;

@@ -19,19 +19,12 @@ impl Config {
             ("status.enable_nontls_health_checks", !ours.status.enable_nontls_health_checks),
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
             ("status.tls", ours.status.tls.is_some()),
-            ("nats.tls_enabled", ours.nats.tls.is_some()),
             ("logging.syslog_addr", ours.logging.syslog_addr != d.logging.syslog_addr),
             ("logging.syslog_network", ours.logging.syslog_network != d.logging.syslog_network),
             ("logging.syslog_truncate", ours.logging.syslog_truncate != 0),
             ("logging.loggregator_enabled", ours.logging.loggregator_enabled),
             ("logging.metron_address", ours.logging.metron_address != d.logging.metron_address),
-            ("logging.disable_log_forwarded_for", ours.logging.disable_log_forwarded_for),
-            ("logging.disable_log_source_ip", ours.logging.disable_log_source_ip),
-            ("logging.redact_query_params", ours.logging.redact_query_params != d.logging.redact_query_params),
-            ("logging.extra_access_log_fields", !ours.logging.extra_access_log_fields.is_empty()),
             ("prometheus.cert_path", ours.prometheus.tls.is_some()),
-            ("tracing", ours.tracing != d.tracing),
-            ("trace_key", !ours.trace_key.is_empty()),
             ("access_log.enable_streaming", ours.access_log.enable_streaming),
             ("debug_addr", !ours.debug_addr.is_empty()),
             ("enable_proxy", ours.enable_proxy),
@@ -41,7 +34,6 @@ impl Config {
             ("only_trust_client_ca_certs", front.is_some_and(|f| f.only_trust_client_ca_certs)),
             ("verify_client_certificate_metadata", front.is_some_and(|f| !f.client_metadata_rules.is_empty())),
             ("skip_ssl_validation", ours.skip_ssl_validation),
-            ("hop_by_hop_headers_to_filter", !ours.hop_by_hop_headers_to_filter.is_empty()),
             ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),
             ("http_1_endpoint_timeout", ours.http_1_endpoint_timeout != ours.endpoint_timeout),
             ("http_2_endpoint_timeout", ours.http_2_endpoint_timeout != ours.endpoint_timeout),
@@ -54,17 +46,12 @@ impl Config {
             ("secure_cookies", ours.secure_cookies),
             ("sticky_session_cookie_names", ours.sticky_session_cookie_names != d.sticky_session_cookie_names),
             ("sticky_sessions_for_auth_negotiate", ours.sticky_sessions_for_auth_negotiate),
-            ("healthcheck_user_agent", ours.healthcheck_user_agent != d.healthcheck_user_agent),
             ("oauth", ours.oauth != d.oauth),
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
             ("route_services", ours.route_services != d.route_services),
-            ("extra_headers_to_log", !ours.extra_headers_to_log.is_empty()),
-            ("max_request_header_bytes", ours.max_request_header_bytes != d.max_request_header_bytes),
-            ("max_request_headers", ours.max_request_headers.is_some()),
             ("max_response_headers", ours.max_response_headers.is_some()),
             ("keep_alive_100_continue_requests", ours.keep_alive_100_continue_requests),
-            ("http_rewrite", ours.http_rewrite != d.http_rewrite),
             ("html_error_template_file", ours.html_error_template_file.is_some()),
             ("per_request_metrics_reporting", !ours.per_request_metrics_reporting),
             ("enable_envelope_v1_metrics", !ours.enable_envelope_v1_metrics),
@@ -78,8 +65,7 @@ impl Config {
         .collect()
     }
 
-    /// Refuses what would be unsafe to leave out: clients that are not checked although the file says so, and a
-    /// password that goes to NATS in the clear although the file asks for TLS.
+    /// Refuses what would be unsafe to leave out: clients that are not checked although the file says so.
     ///
     /// # Errors
     /// The first such key.
@@ -89,9 +75,6 @@ impl Config {
         {
             let value = front.client_cert_validation.to_string();
             return Err(Unsupported { key: "client_cert_validation", value });
-        }
-        if self.nats.tls.is_some() {
-            return Err(Unsupported { key: "nats.tls_enabled", value: "true".to_owned() });
         }
         if let Some(domain) = self.domains.first() {
             return Err(Unsupported { key: "domains", value: super::error::shown(&domain.domain) });

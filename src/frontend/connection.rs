@@ -195,6 +195,7 @@ mod tests {
             proto: ProtoPolicy::Keep,
             max_response_head: 1000,
             believes_client_cert: true,
+            rules: Arc::default(),
         };
         let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
         let times = DialTimes { dial: Duration::MAX, probe_interval: None };

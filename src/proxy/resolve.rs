@@ -67,14 +67,15 @@ impl<'a> Named<'a> {
     }
 
     fn unknown(self, host: &str) -> Failure {
-        let host = host.into();
-        match self {
-            Self::App(AppInstance { app, index }) => {
-                Failure::UnknownInstance { host, app: app.into(), index: index.into() }
+        let named = match self {
+            Self::App(AppInstance { app, index }) => format!("instance ('{index}') with guid ('{app}')"),
+            Self::Process(ProcessInstance { process, index: Some(index) }) => {
+                format!("instance ('{index}') with process guid ('{process}')")
             }
-            Self::Process(ProcessInstance { process, index }) => {
-                Failure::UnknownProcess { host, process: process.into(), index: index.map(str::to_owned) }
+            Self::Process(ProcessInstance { process, index: None }) => {
+                format!("instance with process guid ('{process}')")
             }
-        }
+        };
+        Failure::UnknownInstance { host: host.into(), named }
     }
 }

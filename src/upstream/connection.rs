@@ -6,6 +6,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -15,6 +16,7 @@ use http_body::Body;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::{
+    dial::Timings,
     idle::Home,
     replay::Replayable,
     request::RequestHead,
@@ -42,14 +44,16 @@ pub struct Connection {
     pub(super) generation: u64,
     pub(super) read: BytesMut,
     pub(super) exchanges: u32,
+    /// How it came about.
+    pub(super) timings: Arc<Timings>,
     /// Kept from exchange to exchange: a deadline that is only moved ahead needs no timer of its own.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
     /// A connection on which nothing was sent yet.
-    pub fn new(stream: Stream, peer: Peer, generation: u64) -> Self {
-        Self { stream, peer, generation, read: BytesMut::new(), exchanges: 0, timer: None }
+    pub fn new(stream: Stream, peer: Peer, generation: u64, timings: Arc<Timings>) -> Self {
+        Self { stream, peer, generation, read: BytesMut::new(), exchanges: 0, timings, timer: None }
     }
 
     fn poll_deadline(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
@@ -115,6 +119,8 @@ pub struct CallFailed<B> {
     pub died_idle: bool,
     /// Whether the endpoint might still have been refusing our certificate.
     pub unproven: bool,
+    /// How the connection came about.
+    pub timings: Arc<Timings>,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Call<B> {
@@ -158,7 +164,8 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
         let silent = matches!(failure, Failure::Eof | Failure::Reset(_) | Failure::Unsent(_) | Failure::Broken(_));
         let died_idle = self.connection.exchanges > 1 && !self.heard && silent;
         let unproven = self.connection.exchanges == 1 && self.connection.stream.may_still_refuse();
-        CallFailed { failure, body: self.upload.into_body(), begun, head_out, died_idle, unproven }
+        let timings = self.connection.timings;
+        CallFailed { failure, body: self.upload.into_body(), begun, head_out, died_idle, unproven, timings }
     }
 
     /// Sends the request and waits for the head of the final response.

@@ -26,7 +26,7 @@ use trueroute_identity::Dialer;
 
 use self::{
     connection::{Call, CallFailed, Connection, Terms},
-    dial::DialTimes,
+    dial::{DialTimes, Offer, Timings},
     idle::{Home, Limits},
     replay::Replayable,
     reply::ReplyBody,
@@ -53,7 +53,7 @@ pub enum Reply<B: Body<Data = Bytes> + Unpin + Send + 'static> {
 }
 
 /// What a successful attempt tells beside its answer, or a failed one beside its failure.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// A connection was there.
     pub connected: bool,
@@ -63,12 +63,24 @@ pub struct Facts {
     pub head_out: bool,
     /// The endpoint might still have been refusing our certificate when the attempt ended.
     pub unproven: bool,
+    /// How the connection came about, or how far that came.
+    pub origin: Option<Arc<Timings>>,
 }
 
 impl Facts {
     /// Those of an attempt that brought an answer.
-    fn answered(reused: bool) -> Self {
-        Self { connected: true, reused, head_out: true, unproven: false }
+    fn answered(reused: bool, origin: &Arc<Timings>) -> Self {
+        Self { connected: true, reused, head_out: true, unproven: false, origin: Some(Arc::clone(origin)) }
+    }
+
+    /// What making the connection took for this attempt: no time at all where it was there already.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        match self.origin.as_deref() {
+            Some(origin) if self.reused => Timings { local: origin.local, ..Timings::default() },
+            Some(origin) => *origin,
+            None => Timings::default(),
+        }
     }
 }
 
@@ -122,7 +134,7 @@ impl Upstream {
     {
         while let Some(connection) = self.take(peer, replayable) {
             match self.exchange(connection, head, body, terms).await {
-                Ok(reply) => return Ok((reply, Facts::answered(true))),
+                Ok(reply) => return Ok(reply),
                 Err(failed) => {
                     let again = failed.died_idle && (replayable || !failed.begun) && failed.body.can_start_over();
                     if !again {
@@ -135,16 +147,14 @@ impl Upstream {
         // Dialling is rare; boxed, it does not weigh on every client connection's memory.
         let connection = match Box::pin(self.connect(peer, terms.deadline)).await {
             Ok(connection) => connection,
-            Err(failure) => {
+            Err((failure, timings)) => {
                 let received = body.received();
                 let body = body.can_start_over().then_some(body);
-                return Err(SendFailed { failure, body, facts: Facts::default(), received });
+                let facts = Facts { origin: Some(Arc::new(timings)), ..Facts::default() };
+                return Err(SendFailed { failure, body, facts, received });
             }
         };
-        match self.exchange(connection, head, body, terms).await {
-            Ok(reply) => Ok((reply, Facts::answered(false))),
-            Err(failed) => Err(failed.into_send_failed(false)),
-        }
+        self.exchange(connection, head, body, terms).await.map_err(|failed| failed.into_send_failed(false))
     }
 
     /// Sends one request on `connection` and waits for the head of its answer.
@@ -154,13 +164,14 @@ impl Upstream {
         head: &RequestHead<'_>,
         body: Replayable<B>,
         terms: &Terms,
-    ) -> Result<Reply<B>, CallFailed<B>>
+    ) -> Result<(Reply<B>, Facts), CallFailed<B>>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
+        let facts = Facts::answered(connection.exchanges > 0, &connection.timings);
         let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
         match poll_fn(|cx| call.poll_head(cx)).await {
-            Ok(answer) => Ok(reply(call, answer)),
+            Ok(answer) => Ok((reply(call, answer), facts)),
             Err(failure) => Err(call.fail(failure)),
         }
     }
@@ -179,18 +190,21 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, peer: &Peer, deadline: Option<Instant>) -> Result<Connection, Failure> {
-        let dial = dial::dial(peer, &self.dialer, &self.times);
-        match deadline {
+    async fn connect(&self, peer: &Peer, deadline: Option<Instant>) -> Result<Connection, (Failure, Timings)> {
+        let mut timings = Timings::default();
+        let dial = dial::dial(peer, &self.dialer, &self.times, Offer::Nothing, &mut timings);
+        let connected = match deadline {
             Some(deadline) => timeout_at(deadline, dial).await.unwrap_or(Err(Failure::ConnectTimeout)),
             None => dial.await,
-        }
+        };
+        connected.map_err(|failure| (failure, timings))
     }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> CallFailed<B> {
     fn into_send_failed(self, reused: bool) -> SendFailed<B> {
-        let facts = Facts { connected: true, reused, head_out: self.head_out, unproven: self.unproven };
+        let (head_out, unproven) = (self.head_out, self.unproven);
+        let facts = Facts { connected: true, reused, head_out, unproven, origin: Some(self.timings) };
         let received = self.body.received();
         SendFailed { failure: self.failure, body: self.body.can_start_over().then_some(self.body), facts, received }
     }

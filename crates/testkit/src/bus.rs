@@ -4,7 +4,9 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use crate::nats::Nats;
+use crate::pki::{Authority, Leaf};
 use crate::real_nats::RealNats;
+use crate::tls::ServerTls;
 
 /// A NATS server of either kind.
 #[derive(Debug)]
@@ -26,6 +28,14 @@ impl Bus {
     pub fn each_with_login(user: &str, password: &str) -> Vec<Self> {
         let small = Self::Small(Nats::builder().login(user, password).start());
         let real = RealNats::start_with_login(user, password).map(Self::Real);
+        [Some(small), real].into_iter().flatten().collect()
+    }
+
+    /// The same over TLS, with a certificate demanded of every client.
+    pub fn each_with_tls(leaf: &Leaf, clients: &Authority) -> Vec<Self> {
+        let tls = ServerTls::new(leaf).require_client(clients);
+        let small = Self::Small(Nats::builder().tls(tls).start());
+        let real = RealNats::start_with_tls(leaf, clients).map(Self::Real);
         [Some(small), real].into_iter().flatten().collect()
     }
 

@@ -1,5 +1,5 @@
 //! A small NATS server with faults on command: the core protocol (INFO, CONNECT, PING, PUB, SUB, UNSUB, MSG),
-//! wildcards, queue groups, user and password, payload limit. No headers, no TLS, no clusters.
+//! wildcards, queue groups, user and password, payload limit, TLS after the greeting. No headers, no clusters.
 //!
 //! What it does without faults must be what a real server does: the tests of this module run over both.
 
@@ -17,7 +17,9 @@ pub use subject::matches;
 
 use crate::house::House;
 use crate::port::ReservedPort;
+use crate::tls::ServerTls;
 use router::Router;
+use tokio_rustls::TlsAcceptor;
 
 /// A running server. Dropping it closes the port and every connection.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct Nats {
     house: House,
     router: Arc<Router>,
     login: Option<(String, String)>,
+    tls: Option<ServerTls>,
 }
 
 /// A server about to start.
@@ -34,6 +37,7 @@ pub struct NatsBuilder {
     port: Option<u16>,
     login: Option<(String, String)>,
     max_payload: Option<usize>,
+    tls: Option<ServerTls>,
 }
 
 impl Nats {
@@ -133,7 +137,8 @@ impl Nats {
     /// Listens again on the same port.
     pub fn revive(&self) {
         let router = self.router.clone();
-        self.house.open(move |tcp, hands| session::run(tcp, router.clone(), hands));
+        let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
+        self.house.open(move |tcp, hands| session::run(tcp, router.clone(), tls.clone(), hands));
     }
 }
 
@@ -156,6 +161,12 @@ impl NatsBuilder {
         self
     }
 
+    /// Speaks TLS on every connection.
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Starts it. Panics if the port is taken.
     pub fn start(self) -> Nats {
         let port = match self.port {
@@ -164,7 +175,7 @@ impl NatsBuilder {
         };
         let max_payload = self.max_payload.unwrap_or(1024 * 1024);
         let router = Arc::new(Router::new(port.port(), self.login.clone(), max_payload));
-        let nats = Nats { house: House::new(port), router, login: self.login };
+        let nats = Nats { house: House::new(port), router, login: self.login, tls: self.tls };
         nats.revive();
         nats
     }

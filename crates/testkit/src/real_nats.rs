@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::pki::{Authority, Leaf, LeafFiles};
 use crate::port::ReservedPort;
 
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -25,6 +26,7 @@ pub struct RealNats {
     program: PathBuf,
     port: ReservedPort,
     login: Option<(String, String)>,
+    tls: Option<LeafFiles>,
     dir: TempDir,
     /// The shell around the server.
     guard: Mutex<Option<Child>>,
@@ -36,22 +38,31 @@ impl RealNats {
     /// `None` where there is no nats-server; panics in that case if `CI` is set, because a run that says it checked
     /// everything must not skip half of the bus tests.
     pub fn start() -> Option<Self> {
-        Some(Self::launch(find()?, None))
+        Some(Self::launch(find()?, None, None))
+    }
+
+    /// The same over TLS: it shows `leaf`, and demands a certificate of `clients`.
+    pub fn start_with_tls(leaf: &Leaf, clients: &Authority) -> Option<Self> {
+        Some(Self::launch(find()?, None, Some((leaf, clients))))
     }
 
     /// The same with a user and a password.
     pub fn start_with_login(user: &str, password: &str) -> Option<Self> {
-        Some(Self::launch(find()?, Some((user.to_owned(), password.to_owned()))))
+        Some(Self::launch(find()?, Some((user.to_owned(), password.to_owned())), None))
     }
 
     /// The same as [`RealNats::start`] for the demo, where `CI` changes nothing.
     pub fn start_if_found() -> Option<Self> {
-        Some(Self::launch(search()?, None))
+        Some(Self::launch(search()?, None, None))
     }
 
-    fn launch(program: PathBuf, login: Option<(String, String)>) -> Self {
+    fn launch(program: PathBuf, login: Option<(String, String)>, tls: Option<(&Leaf, &Authority)>) -> Self {
         let dir = TempDir::new().expect("a temporary directory can be made");
-        let nats = Self { program, port: ReservedPort::new(), login, dir, guard: Mutex::new(None) };
+        let tls = tls.map(|(leaf, clients)| {
+            std::fs::write(dir.path().join("clients.pem"), clients.pem()).expect("the directory is ours");
+            leaf.write_to(dir.path(), "server")
+        });
+        let nats = Self { program, port: ReservedPort::new(), login, tls, dir, guard: Mutex::new(None) };
         nats.revive();
         nats
     }
@@ -92,6 +103,10 @@ impl RealNats {
         command.args(["-a", "127.0.0.1", "-p", &self.port().to_string(), "-l"]).arg(&log);
         if let Some((user, password)) = &self.login {
             command.args(["--user", user, "--pass", password]);
+        }
+        if let Some(files) = &self.tls {
+            command.arg("--tlsverify").arg("--tlscert").arg(&files.cert).arg("--tlskey").arg(&files.key);
+            command.arg("--tlscacert").arg(self.dir.path().join("clients.pem"));
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(errors);
         let started = command.spawn().unwrap_or_else(|e| panic!("no shell to start nats-server with: {e}"));

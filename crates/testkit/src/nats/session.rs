@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::commands::{self, Command, End, Options, Refusal};
@@ -28,11 +29,37 @@ impl Drop for Seat {
     }
 }
 
-pub(super) async fn run(tcp: TcpStream, router: Arc<Router>, hands: Hands) {
-    let (read, write) = tokio::io::split(tcp);
+pub(super) async fn run(mut tcp: TcpStream, router: Arc<Router>, tls: Option<TlsAcceptor>, hands: Hands) {
     let (out, queue) = unbounded_channel();
     let leave = CancellationToken::new();
     let seat = Seat { router: router.clone(), id: router.enter(out, leave.clone()) };
+    let greeting = greeting(&router, seat.id, tls.is_some());
+    let Some(tls) = tls else {
+        router.answer(seat.id, greeting.as_bytes());
+        return converse(tcp, seat, queue, leave, hands).await;
+    };
+    // The greeting is in the clear, and tells the client to begin the handshake.
+    if tcp.write_all(greeting.as_bytes()).await.is_err() {
+        return;
+    }
+    let secured = tokio::select! {
+        () = leave.cancelled() => return,
+        secured = tls.accept(tcp) => secured,
+    };
+    if let Ok(secured) = secured {
+        converse(secured, seat, queue, leave, hands).await;
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Send + 'static>(
+    stream: S,
+    seat: Seat,
+    queue: UnboundedReceiver<Outgoing>,
+    leave: CancellationToken,
+    hands: Hands,
+) {
+    let (read, write) = tokio::io::split(stream);
+    let router = seat.router.clone();
     let (last_words, farewell) = tokio::sync::oneshot::channel();
     let writer = write_all(write, queue, farewell, router.clone(), seat.id);
     let written = CancellationToken::new();
@@ -44,7 +71,6 @@ pub(super) async fn run(tcp: TcpStream, router: Arc<Router>, hands: Hands) {
         }
         drop(done);
     });
-    router.answer(seat.id, greeting(&router, seat.id).as_bytes());
     let mut reader = Reader { wire: Wire::new(read), router, id: seat.id, options: None };
     let end = tokio::select! {
         () = leave.cancelled() => End::Left,
@@ -59,7 +85,7 @@ pub(super) async fn run(tcp: TcpStream, router: Arc<Router>, hands: Hands) {
     }
 }
 
-fn greeting(router: &Router, id: u64) -> String {
+fn greeting(router: &Router, id: u64, tls: bool) -> String {
     let mut greeting = serde_json::json!({
         "server_id": "TRUEROUTETESTKIT",
         "server_name": "testkit",
@@ -75,12 +101,15 @@ fn greeting(router: &Router, id: u64) -> String {
     if router.login.is_some() {
         greeting["auth_required"] = true.into();
     }
+    if tls {
+        greeting["tls_required"] = true.into();
+    }
     format!("INFO {greeting}\r\n")
 }
 
 /// Writes what is queued, in order; ends with the connection, after the last words if there are any.
-async fn write_all(
-    mut io: WriteHalf<TcpStream>,
+async fn write_all<S: AsyncWrite>(
+    mut io: WriteHalf<S>,
     mut queue: UnboundedReceiver<Outgoing>,
     mut farewell: tokio::sync::oneshot::Receiver<Refusal>,
     router: Arc<Router>,
@@ -109,15 +138,15 @@ async fn write_all(
     let _ = io.shutdown().await;
 }
 
-struct Reader {
-    wire: Wire<ReadHalf<TcpStream>>,
+struct Reader<S> {
+    wire: Wire<ReadHalf<S>>,
     router: Arc<Router>,
     id: u64,
     /// Set once the client is let in.
     options: Option<Options>,
 }
 
-impl Reader {
+impl<S: AsyncRead> Reader<S> {
     async fn obey(&mut self) -> End {
         loop {
             if let Err(end) = self.step().await {
