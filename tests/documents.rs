@@ -123,7 +123,8 @@ fn failures() -> Vec<Failure> {
         Failure::UnknownRoute { host: host() },
         Failure::Misdirected,
         Failure::MalformedAppInstance,
-        Failure::UnknownInstance { host: host(), app: host(), index: host() },
+        Failure::UnknownInstance { host: host(), named: host() },
+        Failure::MalformedProcessInstance,
         Failure::NoEndpoints { host: host() },
         Failure::RequestTooLarge,
         Failure::ConnectionLimit { host: host() },
@@ -152,6 +153,7 @@ fn is_listed(failure: &Failure) {
         | Failure::Misdirected
         | Failure::MalformedAppInstance
         | Failure::UnknownInstance { .. }
+        | Failure::MalformedProcessInstance
         | Failure::NoEndpoints { .. }
         | Failure::RequestTooLarge
         | Failure::ConnectionLimit { .. }

@@ -4,8 +4,10 @@
 //! [`Proxy::handle`] is that line in code; each step has a module of its own, and no step writes a status.
 
 pub mod admit;
+mod affinity;
 pub mod attempt;
 pub mod body;
+pub mod domain;
 pub mod prepare;
 pub mod reply;
 pub mod request_body;
@@ -141,7 +143,7 @@ impl Proxy {
         body: Replayable<RequestBody>,
         wants: Option<&HeaderValue>,
     ) -> Result<Reply<RequestBody>, Failure> {
-        resolve::right_door(&self.settings.domains, exchange)?;
+        domain::right_door(&self.settings.domains, exchange)?;
         let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
         // The clock is read once between the look-up and the first attempt; both are measured by it.
         let now = Instant::now();
@@ -160,7 +162,9 @@ impl Proxy {
         if !limits.are_exceeded(request, &target(request), host(request)) {
             return Ok(());
         }
-        if let Ok(lease) = pick::Rotation::new(pool, None).next(pool, self.moment(now), &self.settings.pick) {
+        if let Ok(lease) =
+            pick::Rotation::new(pool, pick::Wish::default()).next(pool, self.moment(now), &self.settings.pick)
+        {
             exchange.name_endpoint(lease.endpoint());
         }
         Err(Failure::RequestTooLarge)
