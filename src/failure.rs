@@ -4,7 +4,7 @@
 //! [`Failure::verdict`] is the whole policy (gorouter.md sections 6 and 7.3): it names every case, so a
 //! new one does not compile until somebody has decided what it means.
 
-use std::{borrow::Cow, io, net::SocketAddr};
+use std::{borrow::Cow, io, net::SocketAddr, sync::Arc};
 
 use trueroute_identity::Refusal;
 
@@ -100,6 +100,21 @@ pub enum Failure {
     /// The answer is not one that may be forwarded.
     #[error("net/http: HTTP/1.x transport connection broken: {0}")]
     BadResponse(BadResponse),
+    /// The response has more fields than `max_response_headers` allows.
+    #[error("Too many response headers")]
+    TooManyHeaders,
+    /// An HTTP/2 endpoint says that it did not act on the request.
+    #[error("{0}")]
+    Declined(Http2Error),
+    /// An HTTP/2 endpoint agreed on the protocol and then did not speak it; nothing of a request was sent.
+    #[error("{0}")]
+    NoHttp2(Http2Error),
+    /// An HTTP/2 endpoint gave the request up, or broke the protocol.
+    #[error("{0}")]
+    Http2(Http2Error),
+    /// The failure of a step that several requests waited for.
+    #[error("{0}")]
+    Shared(Arc<Failure>),
     /// The endpoint switched protocols unasked, or to another protocol than was asked for.
     #[error("unexpected switch of protocols")]
     Switched,
@@ -146,6 +161,42 @@ impl DialError {
         matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory)
             || error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
     }
+}
+
+/// What went wrong in HTTP/2, in the words of Go's errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Http2Error {
+    /// The endpoint reset the request's stream.
+    #[error("stream error: stream ID {stream}; {code:?}; received from peer")]
+    Reset {
+        /// The stream.
+        stream: u32,
+        /// The endpoint's reason.
+        code: h2::Reason,
+    },
+    /// What the endpoint sent on the request's stream was wrong, or its head too large.
+    #[error("stream error: stream ID {stream}; {code:?}")]
+    Stream {
+        /// The stream.
+        stream: u32,
+        /// What the endpoint was told.
+        code: h2::Reason,
+    },
+    /// The endpoint ended the connection by GOAWAY.
+    #[error("http2: server sent GOAWAY and closed the connection; ErrCode={code:?}")]
+    GoAway {
+        /// The endpoint's reason.
+        code: h2::Reason,
+    },
+    /// What the endpoint sent was wrong for the whole connection.
+    #[error("connection error: {code:?}")]
+    Connection {
+        /// What the endpoint was told.
+        code: h2::Reason,
+    },
+    /// The endpoint sent no SETTINGS in time.
+    #[error("http2: timeout awaiting SETTINGS frame")]
+    Silent,
 }
 
 /// A connection that broke, in the words that operators know from Go's errors.
@@ -267,6 +318,15 @@ pub struct Verdict {
 }
 
 impl Failure {
+    /// The failure itself, where it is shared.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Shared(failure) => failure.root(),
+            other => other,
+        }
+    }
+
     /// The one table: retry, fate, proof, counter, reason.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -307,6 +367,11 @@ impl Failure {
             Self::ConnectTimeout => (Always, Keep, true, Some(BadGateways), "connect_timeout"),
             Self::BadResponse(_) => (Never, Keep, false, Some(BadGateways), "bad_response"),
             Self::Switched => (Never, Keep, false, Some(BadGateways), "switched"),
+            Self::TooManyHeaders => (Never, Keep, false, Some(BadGateways), "too_many_headers"),
+            Self::Declined(_) => (Always, Keep, true, Some(BadGateways), "declined"),
+            Self::NoHttp2(_) => (Always, Mark, true, Some(BadGateways), "no_http2"),
+            Self::Http2(_) => (Never, Keep, false, Some(BadGateways), "http2"),
+            Self::Shared(failure) => return failure.verdict(),
             Self::ClientGone => (Never, Keep, false, None, "client_gone"),
         };
         Verdict { retry, fate, proven_unsent, counter, reason }
@@ -380,7 +445,12 @@ impl Failure {
             | Self::Broken(_)
             | Self::Timeout
             | Self::ConnectTimeout
-            | Self::BadResponse(_) => endpoint(502, BAD_GATEWAY),
+            | Self::BadResponse(_)
+            | Self::TooManyHeaders
+            | Self::Declined(_)
+            | Self::NoHttp2(_)
+            | Self::Http2(_) => endpoint(502, BAD_GATEWAY),
+            Self::Shared(failure) => failure.answer(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, ForwardedClientCert, Meters, NatsTls, RouteIntegrity, ShardingMode},
     headers::forwarded::ProtoPolicy,
     observe::metrics::{Bounds, Buckets},
-    proxy,
+    proxy::{self, EndpointTimeout},
     registration::Integrity,
     route::pick,
     table::{self, Sharding},
@@ -71,7 +71,10 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
-        endpoint_timeout: config.http_1_endpoint_timeout,
+        endpoint_timeout: EndpointTimeout {
+            http1: config.http_1_endpoint_timeout,
+            http2: config.http_2_endpoint_timeout,
+        },
         pick: pick::Limits {
             max_conns: u32::try_from(max_conns).unwrap_or(u32::MAX),
             rest: config.droplet_stale_threshold / 4,
@@ -84,6 +87,7 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
             (false, false) => ProtoPolicy::Keep,
         },
         max_response_head: config.max_response_header_bytes,
+        max_response_lines: config.max_response_headers.map_or(usize::MAX, NonZeroUsize::get),
         believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
     }
 }

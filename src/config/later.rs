@@ -43,8 +43,6 @@ impl Config {
             ("skip_ssl_validation", ours.skip_ssl_validation),
             ("hop_by_hop_headers_to_filter", !ours.hop_by_hop_headers_to_filter.is_empty()),
             ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),
-            ("http_1_endpoint_timeout", ours.http_1_endpoint_timeout != ours.endpoint_timeout),
-            ("http_2_endpoint_timeout", ours.http_2_endpoint_timeout != ours.endpoint_timeout),
             ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
             ("read_header_timeout", ours.read_header_timeout.is_some()),
             (
@@ -67,8 +65,6 @@ impl Config {
             ),
             ("max_request_header_bytes", ours.max_request_header_bytes != d.max_request_header_bytes),
             ("max_request_headers", ours.max_request_headers.is_some()),
-            ("max_response_headers", ours.max_response_headers.is_some()),
-            ("keep_alive_100_continue_requests", ours.keep_alive_100_continue_requests),
             ("http_rewrite", ours.http_rewrite != d.http_rewrite),
             ("html_error_template_file", ours.html_error_template_file.is_some()),
             ("per_request_metrics_reporting", !ours.per_request_metrics_reporting),
