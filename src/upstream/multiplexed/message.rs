@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{CONTENT_LENGTH, HOST},
+    header::{CONTENT_LENGTH, HOST, SET_COOKIE},
     uri::{Authority, PathAndQuery, Scheme},
 };
 
@@ -93,7 +93,8 @@ pub(super) fn response(response: Response<()>, ended: bool, to_head: bool) -> Re
         Some(length) => Framing::Length(length),
         None => Framing::Chunked,
     };
-    Ok(Head { status, headers, framing, keep_alive: true, upgrade: None })
+    let sets_cookie = headers.contains_key(SET_COOKIE);
+    Ok(Head { status, headers, framing, keep_alive: true, upgrade: None, sets_cookie })
 }
 
 /// The length that the endpoint announces, as one field.
