@@ -59,7 +59,6 @@ impl Config {
             ),
             ("max_response_headers", ours.max_response_headers.is_some()),
             ("keep_alive_100_continue_requests", ours.keep_alive_100_continue_requests),
-            ("html_error_template_file", ours.html_error_template_file.is_some()),
             ("per_request_metrics_reporting", !ours.per_request_metrics_reporting),
             ("enable_envelope_v1_metrics", !ours.enable_envelope_v1_metrics),
             ("send_http_start_stop_server_event", !ours.send_http_start_stop_server_event),
