@@ -42,6 +42,9 @@ pub enum Failure {
         /// Host header as sent.
         host: String,
     },
+    /// The host belongs to a domain whose authorities the client has not been held to, or to none though it has.
+    #[error("misdirected request")]
+    Misdirected,
     /// `X-CF-App-Instance` is not an app's id and an index.
     #[error("malformed X-CF-App-Instance")]
     MalformedAppInstance,
@@ -50,11 +53,12 @@ pub enum Failure {
     UnknownInstance {
         /// Host header as sent.
         host: String,
-        /// Application id that was asked for.
-        app: String,
-        /// Instance index that was asked for.
-        index: String,
+        /// The instance, as the client is told.
+        named: String,
     },
+    /// `X-CF-Process-Instance` is not a process' id, with an index or without.
+    #[error("malformed X-CF-Process-Instance")]
+    MalformedProcessInstance,
     /// The route is known and has no endpoints.
     #[error("no endpoints")]
     NoEndpoints {
@@ -282,8 +286,10 @@ impl Failure {
         let (retry, fate, proven_unsent, counter, reason) = match self {
             Self::EmptyHost => (Never, Keep, true, Some(RejectedRequests), "empty_host"),
             Self::UnknownRoute { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_route"),
+            Self::Misdirected => (Never, Keep, true, Some(RejectedRequests), "misdirected"),
             Self::MalformedAppInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_app_instance"),
             Self::UnknownInstance { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_instance"),
+            Self::MalformedProcessInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_process_instance"),
             Self::NoEndpoints { .. } => (Never, Keep, true, None, "no_endpoints"),
             Self::RequestTooLarge => (Never, Keep, true, None, "request_too_large"),
             Self::ConnectionLimit { .. } => (Never, Keep, true, Some(ExhaustedConns), "connection_limit"),
@@ -347,15 +353,21 @@ impl Failure {
                 let body = format!("404 Not Found: Requested route ('{host}') does not exist.");
                 lookup(404, "unknown_route", NEVER, body)
             }
+            Self::Misdirected => {
+                let router_error = Some("misdirected_request".into());
+                Answer { status: 421, router_error, cache_control: None, body: None, has_page: false }
+            }
             Self::MalformedAppInstance => {
                 let body = "400 Bad Request: Invalid X-CF-App-Instance Header".into();
                 lookup(400, "invalid_cf_app_instance_header", NEVER, body)
             }
-            Self::UnknownInstance { host, app, index } => {
-                let body = format!(
-                    "400 Bad Request: Requested instance ('{index}') with guid ('{app}') does not exist for route ('{host}')"
-                );
+            Self::UnknownInstance { host, named } => {
+                let body = format!("400 Bad Request: Requested {named} does not exist for route ('{host}')");
                 lookup(400, "unknown_route", NEVER, body)
+            }
+            Self::MalformedProcessInstance => {
+                let body = "400 Bad Request: Invalid X-CF-Process-Instance Header".into();
+                lookup(400, "invalid_cf_process_instance_header", NEVER, body)
             }
             Self::NoEndpoints { host } => {
                 let body = format!("503 Service Unavailable: Requested route ('{host}') has no available endpoints.");
@@ -421,19 +433,4 @@ pub fn reason_phrase(status: u16) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn want_of_descriptors_or_ports_is_not_the_endpoints_fault() {
-        for (error, fate) in [
-            (io::Error::from_raw_os_error(23), Fate::Keep),
-            (io::Error::from_raw_os_error(24), Fate::Keep),
-            (io::ErrorKind::AddrNotAvailable.into(), Fate::Keep),
-            (io::ErrorKind::ConnectionRefused.into(), Fate::Prune),
-        ] {
-            let failure = Failure::Dial(DialError::Connect { address: "10.0.0.1:80".into(), error });
-            assert_eq!((failure.verdict().fate, failure.verdict().retry), (fate, Retry::Always), "{failure}");
-        }
-    }
-}
+mod tests;

@@ -24,3 +24,4 @@ pub mod admin;
 pub mod frontend;
 // 6 assembly
 pub mod app;
+pub mod cli;

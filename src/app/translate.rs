@@ -7,7 +7,9 @@ use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Sour
 use super::StartError;
 use crate::{
     bus::{link::LinkSettings, secure, subscriber::Policy},
-    config::{Config, ForwardedClientCert, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode},
+    config::{
+        AzPreference, BalancingAlgorithm, Config, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode,
+    },
     headers::forwarded::ProtoPolicy,
     observe::{
         access_log::{Fields, Privacy, Redact},
@@ -15,7 +17,7 @@ use crate::{
     },
     proxy::{self, rules::Rules},
     registration::Integrity,
-    route::pick,
+    route::{balancing::Algorithm, mtls::Domains, pick},
     table::{self, Sharding},
     upstream::{dial::DialTimes, idle::Limits},
 };
@@ -42,6 +44,10 @@ pub(super) fn table(config: &Config) -> table::Settings {
             ShardingMode::All => Sharding::All,
             ShardingMode::SharedAndSegments => Sharding::SharedAnd(segments()),
             ShardingMode::Segments => Sharding::Only(segments()),
+        },
+        balancing: match config.balancing_algorithm {
+            BalancingAlgorithm::RoundRobin => Algorithm::RoundRobin,
+            BalancingAlgorithm::LeastConnection => Algorithm::LeastConnection,
         },
     }
 }
@@ -70,7 +76,7 @@ pub(super) fn link(config: &Config) -> Result<LinkSettings, StartError> {
     })
 }
 
-pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
+pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> proxy::Settings {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
@@ -78,6 +84,8 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
         pick: pick::Limits {
             max_conns: u32::try_from(max_conns).unwrap_or(u32::MAX),
             rest: config.droplet_stale_threshold / 4,
+            zone: (config.balancing_algorithm_az_preference == AzPreference::LocallyOptimistic)
+                .then(|| config.zone.as_str().into()),
         },
         one_request_per_connection: config.disable_keep_alives,
         empty_pool_is_503: config.empty_pool_response_code_503,
@@ -87,7 +95,7 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
             (false, false) => ProtoPolicy::Keep,
         },
         max_response_head: config.max_response_header_bytes,
-        believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
+        domains: domains.clone(),
         rules: Arc::clone(rules),
     }
 }

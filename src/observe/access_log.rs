@@ -130,7 +130,7 @@ impl AccessLog {
     pub fn sink(&self) -> Sink {
         let formatter = Formatter::showing(Arc::clone(&self.fields));
         let batch = Batch { lines: 0, bytes: Vec::new(), formatter, spool: self.spool.clone() };
-        Sink(Arc::new(Mutex::new(batch)))
+        Sink { batch: Arc::new(Mutex::new(batch)), shows_cost: self.fields.shows_cost() }
     }
 
     /// Waits until the file has what the sinks have handed over; false if that took longer than `patience`.
@@ -147,10 +147,11 @@ impl AccessLog {
 
 /// One worker's way into the log; clones share its buffer. The last clone hands the buffer over when dropped.
 #[derive(Clone, Debug)]
-pub struct Sink(
+pub struct Sink {
     /// Never contended, since one worker uses it; it is what makes the sink `Send` inside of a task.
-    Arc<Mutex<Batch>>,
-);
+    batch: Arc<Mutex<Batch>>,
+    shows_cost: bool,
+}
 
 #[derive(Debug)]
 struct Batch {
@@ -161,9 +162,15 @@ struct Batch {
 }
 
 impl Sink {
+    /// Whether lines show anything of an [`Entry`]'s cost.
+    #[must_use]
+    pub fn shows_cost(&self) -> bool {
+        self.shows_cost
+    }
+
     /// Adds the line for `entry`; it reaches the file some time after the next [`Sink::flush`].
     pub fn push(&self, entry: &Entry<'_>) {
-        let mut batch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
         let Batch { bytes, lines, formatter, .. } = &mut *batch;
         formatter.line(entry, bytes);
         *lines += 1;
@@ -174,7 +181,7 @@ impl Sink {
 
     /// Hands what is buffered to the writer. Never waits.
     pub fn flush(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).hand_over();
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner).hand_over();
     }
 }
 

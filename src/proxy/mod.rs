@@ -4,8 +4,10 @@
 //! [`Proxy::handle`] is that line in code; each step has a module of its own, and no step writes a status.
 
 pub mod admit;
+mod affinity;
 pub mod attempt;
 pub mod body;
+pub mod domain;
 pub mod prepare;
 pub mod reply;
 pub mod request_body;
@@ -18,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use self::{body::ClientBody, prepare::Prepared, request_body::RequestBody, rules::Rules};
@@ -30,7 +32,7 @@ use crate::{
         exchange::{Client, Exchange, Recorder, host, target},
         metrics::Tally,
     },
-    route::{moment::Moment, pick, pool::Pool},
+    route::{moment::Moment, mtls::Domains, pick, pool::Pool},
     table::Table,
     upstream::{Reply, Upstream, replay::Replayable},
 };
@@ -52,8 +54,8 @@ pub struct Settings {
     pub proto: ProtoPolicy,
     /// Largest head of a response, in bytes.
     pub max_response_head: usize,
-    /// Whether a client's `X-Forwarded-Client-Cert` is believed (`forwarded_client_cert: always_forward`).
-    pub believes_client_cert: bool,
+    /// Domains whose clients must have proven themselves to the domain's own authorities.
+    pub domains: Domains,
     /// What is added to, removed from and asked of heads.
     pub rules: Arc<Rules>,
 }
@@ -86,15 +88,14 @@ impl Proxy {
             self.recorder.shard.count(Tally::GateRefused);
             return reply::refused(refused);
         }
-        let wants = if noted.upgrade && noted.connection { hop_by_hop::upgrade(&parts.headers) } else { None };
+        // HTTP/1.0 switches to nothing (RFC 9110 section 7.8), nor does HTTP/2 this way.
+        let may_switch = noted.upgrade && noted.connection && parts.version == Version::HTTP_11;
+        let wants = if may_switch { hop_by_hop::upgrade(&parts.headers) } else { None };
         let rules = &*self.settings.rules;
         if noted.connection && hop_by_hop::remove_named(&mut parts.headers, &rules.kept) {
             noted = Noted::of(&parts.headers);
         }
-        if noted.client_cert && !self.settings.believes_client_cert {
-            // No client presents a certificate here, so whatever the field says was made up.
-            parts.headers.remove("x-forwarded-client-cert");
-        }
+        client.cert.apply(&mut parts.headers, noted.client_cert);
         let id = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
@@ -142,6 +143,7 @@ impl Proxy {
         body: Replayable<RequestBody>,
         wants: Option<&HeaderValue>,
     ) -> Result<Reply<RequestBody>, Failure> {
+        domain::right_door(&self.settings.domains, exchange)?;
         let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
         // The clock is read once between the look-up and the first attempt; both are measured by it.
         let now = Instant::now();
@@ -160,7 +162,9 @@ impl Proxy {
         if !limits.are_exceeded(request, &target(request), host(request)) {
             return Ok(());
         }
-        if let Ok(lease) = pick::Rotation::new(pool, None).next(pool, self.moment(now), &self.settings.pick) {
+        if let Ok(lease) =
+            pick::Rotation::new(pool, pick::Wish::default()).next(pool, self.moment(now), &self.settings.pick)
+        {
             exchange.name_endpoint(lease.endpoint());
         }
         Err(Failure::RequestTooLarge)

@@ -193,6 +193,10 @@ impl Fields {
         self
     }
 
+    pub(super) fn shows_cost(&self) -> bool {
+        !self.extras.is_empty()
+    }
+
     /// Appends the facts about the attempts.
     pub(super) fn write_extras(&self, cost: &Cost, out: &mut Vec<u8>) {
         for extra in &self.extras {
