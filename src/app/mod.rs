@@ -7,6 +7,8 @@
 
 mod error;
 mod parts;
+mod preflight;
+mod rules;
 mod translate;
 
 use std::{
@@ -16,15 +18,14 @@ use std::{
 };
 
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::StartError;
 use self::parts::{Parts, listen};
+pub use self::{error::StartError, preflight::preflight};
 use crate::{
     bus::{Clock, greeting::Greeting, link::Link},
     config::{self, Config},
-    frontend::{connection::Door, listener, tls::server_config, worker::Workers},
+    frontend::{connection::Door, entry::Entry, listener, worker::Workers},
     lifecycle::{Drain, Readiness, Stopping},
     observe::{access_log::AccessLog, metrics::Metrics},
     route::moment::Moment,
@@ -33,6 +34,9 @@ use crate::{
 
 /// How long the writers of logs may take to write what is queued at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Whether clients are served in HTTP/2; what is not served is not offered.
+const SERVES_HTTP2: bool = false;
 
 /// Where a router listens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +57,7 @@ pub struct Addresses {
 pub struct Bound {
     config: Config,
     parts: Parts,
-    tls: Option<TlsAcceptor>,
+    entry: Arc<Entry>,
 }
 
 /// A router that takes traffic.
@@ -74,28 +78,31 @@ impl Router {
     /// # Errors
     /// The first thing that is wrong.
     pub async fn bind(config: Config) -> Result<Bound, StartError> {
-        config.refuse_unsupported()?;
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
-        let tls = config.front_tls.as_ref().map(server_config).transpose()?.map(TlsAcceptor::from);
+        let entry = Arc::new(Entry::new(&config, SERVES_HTTP2 && config.enable_http2)?);
         let dialer = translate::dialer(&config)?;
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let link = Link::connect(&translate::link(&config)?, Arc::clone(&clock)).await?;
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
         let table = Arc::new(Table::new(translate::table(&config)));
         let access_log = config.access_log.file.as_ref().map(AccessLog::file).transpose()?;
+        let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
             metrics.follow_access_log(log.dropped());
         }
 
         let (lost, bus_lost) = watch::channel(false);
+        let readiness = Readiness::new();
+        let rules = Arc::new(rules::rules(&config, own_ip, &readiness));
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,
             dialer,
             metrics,
             access_log,
-            readiness: Readiness::new(),
+            readiness,
+            rules,
             leaving: Stopping::new(),
             connections: Drain::new(),
             tunnels: Drain::new(),
@@ -108,7 +115,7 @@ impl Router {
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         parts.listen_to_bus(&config, link, greeting, clock, lost);
-        Ok(Bound { config, parts, tls })
+        Ok(Bound { config, parts, entry })
     }
 
     /// Where it listens.
@@ -211,7 +218,7 @@ impl Bound {
     /// # Errors
     /// A port is taken, or the system gives no threads.
     pub async fn open(self) -> Result<Router, StartError> {
-        let Self { config, mut parts, tls } = self;
+        let Self { config, mut parts, entry } = self;
         let delay = config.start_response_delay_interval;
         tracing::debug!(
             target: "router",
@@ -241,7 +248,7 @@ impl Bound {
         }
 
         let closing = Stopping::new();
-        let doorways = parts.doorways(&config, tls.as_ref(), &closing);
+        let doorways = parts.doorways(&config, &entry, &closing);
         let workers = Arc::new(Workers::start(doorways, parts.connections.clone()).map_err(StartError::Workers)?);
         let accepting = CancellationToken::new();
         let accepted = CancellationToken::new();

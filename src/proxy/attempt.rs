@@ -4,26 +4,28 @@
 //! certificate) does not count against `max_attempts` while an untried endpoint with a registered identity
 //! is left: with any number of stale endpoints and one good one, the client sees the good one's answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use trueroute_identity::Refusal;
 
-use super::{Proxy, prepare::Prepared, request_body::RequestBody};
+use super::{Proxy, affinity, prepare::Prepared, request_body::RequestBody};
 use crate::{
     failure::{Failure, Fate, Retry, Verdict},
     observe::{
+        access_log::Cost,
         exchange::{Exchange, host, target},
         failures,
         metrics::Tally,
     },
     route::{
-        endpoint::Endpoint,
+        endpoint::{Endpoint, Protocol},
         lease::Lease,
         pick::{Rotation, Unavailable},
         pool::Pool,
     },
     table::Reported,
-    upstream::{Facts, Reply, SendFailed, connection::Terms, replay::Replayable, request::RequestHead},
+    upstream::{Facts, Reply, SendFailed, connection::Terms, dial::Timings, replay::Replayable, request::RequestHead},
 };
 
 impl Proxy {
@@ -35,7 +37,7 @@ impl Proxy {
         mut body: Replayable<RequestBody>,
         mut now: std::time::Instant,
     ) -> Result<Reply<RequestBody>, Failure> {
-        let mut rotation = Rotation::new(pool, None);
+        let mut rotation = Rotation::new(pool, affinity::wish(pool, exchange));
         let mut counted = 0;
         let mut tries = 0_u32;
         let mut last: Option<Failure> = None;
@@ -48,10 +50,14 @@ impl Proxy {
             tries += 1;
             exchange.attempt(lease.endpoint());
             let failed = match self.try_endpoint(exchange, lease.endpoint(), prepared, body, now).await {
-                Ok(reply) => return Ok(reply),
+                Ok((reply, facts)) => {
+                    note_cost(exchange, &facts, now);
+                    return Ok(reply);
+                }
                 Err(failed) => failed,
             };
             exchange.received_bytes(failed.received);
+            exchange.attempt_failed(now.elapsed());
             let verdict = failed.failure.verdict();
             self.judge(exchange, pool, &lease, &failed, verdict, tries);
             let more = verdict.proven_unsent && rotation.untried_tls(pool) && self.in_time(exchange);
@@ -78,7 +84,7 @@ impl Proxy {
         prepared: &Prepared,
         body: Replayable<RequestBody>,
         now: std::time::Instant,
-    ) -> Result<Reply<RequestBody>, SendFailed<RequestBody>> {
+    ) -> Result<(Reply<RequestBody>, Facts), SendFailed<RequestBody>> {
         let facts = &endpoint.facts;
         let instance = if facts.instance_id.is_empty() { endpoint.peer.address() } else { &facts.instance_id };
         let target = target(&exchange.request);
@@ -110,15 +116,18 @@ impl Proxy {
             deadline: self
                 .settings
                 .endpoint_timeout
+                .of(exchange.request.version)
                 .filter(|_| !prepared.wants_websocket())
                 .map(|timeout| Instant::from_std(now + timeout)),
             max_head: self.settings.max_response_head,
+            max_lines: self.settings.max_response_lines,
+            http2: facts.protocol == Protocol::Http2,
         };
         let replayable = prepared.replayable && body.is_empty();
         let _in_flight = endpoint.begin();
         let (reply, facts) = self.upstream.send(&endpoint.peer, &head, body, &terms, replayable).await?;
         exchange.shard().count(if facts.reused { Tally::UpstreamReused } else { Tally::UpstreamOpened });
-        Ok(reply)
+        Ok((reply, facts))
     }
 
     /// Tells the table, the metrics and the log what an attempt has shown about its endpoint.
@@ -135,11 +144,19 @@ impl Proxy {
             exchange.shard().misroute_prevented(prevented);
         }
         log_failure(exchange, pool, lease.endpoint(), failed, verdict, tries);
+        if matches!(failed.failure, Failure::TooManyHeaders) {
+            tracing::error!(
+                target: "proxy",
+                vcap_request_id = exchange.request_id(),
+                "backend-too-many-response-headers"
+            );
+        }
         if verdict.fate == Fate::Keep {
             return;
         }
         let (endpoint, now) = (lease.endpoint(), self.moment(std::time::Instant::now()));
-        let refused = failed.facts.unproven && matches!(failed.failure, Failure::Reset(_)) && lease.suspect(now);
+        let reset = matches!(failed.failure.root(), Failure::Reset(_) | Failure::Refused(Refusal::Reset));
+        let refused = failed.facts.unproven && reset && lease.suspect(now);
         let fate = if refused { Fate::Prune } else { verdict.fate };
         match self.table.report(pool, lease, fate, now) {
             Reported::Pruned => tracing::info!(
@@ -164,7 +181,18 @@ impl Proxy {
 
     /// Attempts that do not count end with the time that one request may take.
     fn in_time(&self, exchange: &Exchange) -> bool {
-        self.settings.endpoint_timeout.is_none_or(|timeout| exchange.started().elapsed() < timeout)
+        self.settings
+            .endpoint_timeout
+            .of(exchange.request.version)
+            .is_none_or(|timeout| exchange.started().elapsed() < timeout)
+    }
+}
+
+/// Notes what the answered attempt, begun at `begun`, took, if the access log shows that.
+fn note_cost(exchange: &mut Exchange, facts: &Facts, begun: std::time::Instant) {
+    if exchange.shows_cost() {
+        let Timings { dns, dial, tls, local } = facts.timings();
+        exchange.attempt_answered(Cost { backend: Some(begun.elapsed()), dns, dial, tls, local, ..Cost::default() });
     }
 }
 
@@ -194,6 +222,7 @@ fn log_failure(
     tries: u32,
 ) {
     let Facts { connected, reused, head_out, .. } = failed.facts;
+    let timings = failed.facts.timings();
     let facts = &endpoint.facts;
     let tags: serde_json::Map<String, serde_json::Value> = (facts.tags.as_deref().unwrap_or_default().iter())
         .map(|(name, value)| (name.to_string(), value.to_string().into()))
@@ -212,8 +241,17 @@ fn log_failure(
         "got-connection": connected,
         "wrote-headers": head_out,
         "conn-reused": reused,
+        "dns-lookup-time": nanoseconds(timings.dns),
+        "dial-time": nanoseconds(timings.dial),
+        "tls-handshake-time": nanoseconds(timings.tls),
+        "local-address": timings.local.map_or_else(|| "nil".into(), |address| address.to_string()),
         "error": failed.failure.to_string(),
         "retriable": verdict.retry != Retry::Never,
     });
     tracing::error!(target: "proxy", data = %data, "backend-endpoint-failed");
+}
+
+/// Durations are logged as whole nanoseconds; what did not happen took none.
+fn nanoseconds(duration: Option<Duration>) -> u64 {
+    u64::try_from(duration.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -4,12 +4,15 @@
 //! [`Proxy::handle`] is that line in code; each step has a module of its own, and no step writes a status.
 
 pub mod admit;
+mod affinity;
 pub mod attempt;
 pub mod body;
+pub mod domain;
 pub mod prepare;
 pub mod reply;
 pub mod request_body;
 pub mod resolve;
+pub mod rules;
 pub mod tunnel;
 
 use std::{
@@ -17,19 +20,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
-use self::{body::ClientBody, prepare::Prepared, request_body::RequestBody};
+use self::{body::ClientBody, prepare::Prepared, request_body::RequestBody, rules::Rules};
 use crate::{
     failure::{Counter, Failure},
     headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
     lifecycle::{Drain, Stopping},
     observe::{
-        exchange::{Client, Exchange, Recorder},
+        exchange::{Client, Exchange, Recorder, host, target},
         metrics::Tally,
     },
-    route::{moment::Moment, pick},
+    route::{moment::Moment, mtls::Domains, pick, pool::Pool},
     table::Table,
     upstream::{Reply, Upstream, replay::Replayable},
 };
@@ -39,8 +42,8 @@ use crate::{
 pub struct Settings {
     /// Attempts that count (`backends.max_attempts`), at least 1.
     pub max_attempts: u32,
-    /// From dispatch to the end of the response's body, per attempt; none for no limit.
-    pub endpoint_timeout: Option<Duration>,
+    /// From dispatch to the end of the response's body, per attempt.
+    pub endpoint_timeout: EndpointTimeout,
     /// Bounds on picking: `backends.max_conns`, and how long a failed endpoint rests.
     pub pick: pick::Limits,
     /// Whether connections serve one request only (`disable_keep_alives`).
@@ -51,8 +54,35 @@ pub struct Settings {
     pub proto: ProtoPolicy,
     /// Largest head of a response, in bytes.
     pub max_response_head: usize,
-    /// Whether a client's `X-Forwarded-Client-Cert` is believed (`forwarded_client_cert: always_forward`).
-    pub believes_client_cert: bool,
+    /// Most fields of a response (`max_response_headers`).
+    pub max_response_lines: usize,
+    /// Domains whose clients must have proven themselves to the domain's own authorities.
+    pub domains: Domains,
+    /// What is added to, removed from and asked of heads.
+    pub rules: Arc<Rules>,
+}
+
+/// How long an endpoint may take, by the version of HTTP that the client speaks; none for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointTimeout {
+    /// For HTTP/1 (`http_1_endpoint_timeout`, or else `endpoint_timeout`).
+    pub http1: Option<Duration>,
+    /// For HTTP/2 (`http_2_endpoint_timeout`, or else `endpoint_timeout`).
+    pub http2: Option<Duration>,
+}
+
+impl EndpointTimeout {
+    /// For a request of this version.
+    #[must_use]
+    pub fn of(self, version: Version) -> Option<Duration> {
+        if version == Version::HTTP_2 { self.http2 } else { self.http1 }
+    }
+
+    /// For any request.
+    #[must_use]
+    pub fn longest(self) -> Option<Duration> {
+        self.http1.zip(self.http2).map(|(http1, http2)| http1.max(http2))
+    }
 }
 
 /// The request path of one worker.
@@ -83,21 +113,28 @@ impl Proxy {
             self.recorder.shard.count(Tally::GateRefused);
             return reply::refused(refused);
         }
-        let wants = if noted.upgrade && noted.connection { hop_by_hop::upgrade(&parts.headers) } else { None };
-        if noted.connection && hop_by_hop::remove_named(&mut parts.headers) {
+        // HTTP/1.0 switches to nothing (RFC 9110 section 7.8), nor does HTTP/2 this way.
+        let may_switch = noted.upgrade && noted.connection && parts.version == Version::HTTP_11;
+        let wants = if may_switch { hop_by_hop::upgrade(&parts.headers) } else { None };
+        let rules = &*self.settings.rules;
+        if noted.connection && hop_by_hop::remove_named(&mut parts.headers, &rules.kept) {
             noted = Noted::of(&parts.headers);
         }
-        if noted.client_cert && !self.settings.believes_client_cert {
-            // No client presents a certificate here, so whatever the field says was made up.
-            parts.headers.remove("x-forwarded-client-cert");
-        }
-        let id = prepare::request_id();
+        client.cert.apply(&mut parts.headers, noted.client_cert);
+        let id = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
         let body = Replayable::new(RequestBody::new(incoming, noted.expect), length);
 
+        if let Some(health) = rules.health(&exchange.request.headers, &noted) {
+            return self.finish(reply::health(health, exchange), false);
+        }
+        if noted.trace_key {
+            exchange.shown = rules.shown_to(&exchange.request.headers).cloned();
+        }
+
         let mut last = false;
-        let mut response = match self.try_handle(&mut exchange, noted, body, wants.as_ref()).await {
+        let response = match self.try_handle(&mut exchange, noted, body, wants.as_ref()).await {
             Ok(Reply::Response(head, body)) => {
                 last |= body.leaves_body_unread();
                 reply::endpoint(head, body, exchange)
@@ -110,6 +147,14 @@ impl Proxy {
             }
             Err(failure) => self.fail(&failure, exchange, wants.as_ref()),
         };
+        self.finish(response, last)
+    }
+
+    /// What all answers have in common. The `last` one of a connection says so.
+    fn finish(&self, mut response: Response<ClientBody>, last: bool) -> Response<ClientBody> {
+        if let Some(rewrite) = &self.settings.rules.rewrite {
+            rewrite.apply(response.headers_mut());
+        }
         if last || self.leaving.is_asked() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -123,13 +168,31 @@ impl Proxy {
         body: Replayable<RequestBody>,
         wants: Option<&HeaderValue>,
     ) -> Result<Reply<RequestBody>, Failure> {
+        domain::right_door(&self.settings.domains, exchange)?;
         let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
         // The clock is read once between the look-up and the first attempt; both are measured by it.
         let now = Instant::now();
         exchange.shard().route_lookup_time(now.duration_since(exchange.started()));
         let pool = pool?;
+        self.measure(exchange, &pool, now)?;
         let prepared = Prepared::new(exchange, noted, &self.settings, wants);
         self.attempt(exchange, &pool, &prepared, body, now).await
+    }
+
+    /// Refuses a request whose head is larger than the configuration allows; its record names an endpoint of the
+    /// route, so that the app's owner learns of it.
+    fn measure(&self, exchange: &mut Exchange, pool: &Pool, now: Instant) -> Result<(), Failure> {
+        let Some(limits) = &self.settings.rules.request_limits else { return Ok(()) };
+        let request = &exchange.request;
+        if !limits.are_exceeded(request, &target(request), host(request)) {
+            return Ok(());
+        }
+        if let Ok(lease) =
+            pick::Rotation::new(pool, pick::Wish::default()).next(pool, self.moment(now), &self.settings.pick)
+        {
+            exchange.name_endpoint(lease.endpoint());
+        }
+        Err(Failure::RequestTooLarge)
     }
 
     fn fail(&self, failure: &Failure, exchange: Box<Exchange>, wants: Option<&HeaderValue>) -> Response<ClientBody> {

@@ -6,6 +6,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -15,6 +16,7 @@ use http_body::Body;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::{
+    dial::Timings,
     idle::Home,
     replay::Replayable,
     request::RequestHead,
@@ -30,9 +32,9 @@ use crate::{
 /// Room made for a head and a small body before each read.
 const HEAD_ROOM: usize = 8 * 1024;
 /// How long an endpoint may think about `Expect: 100-continue` before it gets the body anyway.
-const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+pub(super) const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 /// Interim responses before an endpoint is taken to be stuck in them, as in Go.
-const MAX_INTERIM: u8 = 5;
+pub(super) const MAX_INTERIM: u8 = 5;
 
 /// An open connection, verified for `peer`.
 pub struct Connection {
@@ -42,14 +44,16 @@ pub struct Connection {
     pub(super) generation: u64,
     pub(super) read: BytesMut,
     pub(super) exchanges: u32,
+    /// How it came about.
+    pub(super) timings: Arc<Timings>,
     /// Kept from exchange to exchange: a deadline that is only moved ahead needs no timer of its own.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
     /// A connection on which nothing was sent yet.
-    pub fn new(stream: Stream, peer: Peer, generation: u64) -> Self {
-        Self { stream, peer, generation, read: BytesMut::new(), exchanges: 0, timer: None }
+    pub fn new(stream: Stream, peer: Peer, generation: u64, timings: Arc<Timings>) -> Self {
+        Self { stream, peer, generation, read: BytesMut::new(), exchanges: 0, timings, timer: None }
     }
 
     fn poll_deadline(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
@@ -84,6 +88,10 @@ pub struct Terms {
     pub deadline: Option<Instant>,
     /// Largest head of a response, in bytes.
     pub max_head: usize,
+    /// Most fields of a response.
+    pub max_lines: usize,
+    /// Whether the app speaks HTTP/2, as registered.
+    pub http2: bool,
 }
 
 /// An exchange under way.
@@ -94,6 +102,7 @@ pub struct Call<B> {
     pub(super) home: Home,
     to_head: bool,
     max_head: usize,
+    max_lines: usize,
     searched: usize,
     interim: u8,
     heard: bool,
@@ -115,6 +124,8 @@ pub struct CallFailed<B> {
     pub died_idle: bool,
     /// Whether the endpoint might still have been refusing our certificate.
     pub unproven: bool,
+    /// How the connection came about.
+    pub timings: Arc<Timings>,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Call<B> {
@@ -139,6 +150,7 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
             home,
             to_head: terms.to_head,
             max_head: terms.max_head,
+            max_lines: terms.max_lines,
             searched: 0,
             interim: 0,
             heard: false,
@@ -158,7 +170,8 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
         let silent = matches!(failure, Failure::Eof | Failure::Reset(_) | Failure::Unsent(_) | Failure::Broken(_));
         let died_idle = self.connection.exchanges > 1 && !self.heard && silent;
         let unproven = self.connection.exchanges == 1 && self.connection.stream.may_still_refuse();
-        CallFailed { failure, body: self.upload.into_body(), begun, head_out, died_idle, unproven }
+        let timings = self.connection.timings;
+        CallFailed { failure, body: self.upload.into_body(), begun, head_out, died_idle, unproven, timings }
     }
 
     /// Sends the request and waits for the head of the final response.
@@ -177,6 +190,9 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
                 self.searched = 0;
                 let head = response::parse(head, self.to_head).map_err(Failure::BadResponse)?;
                 if !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                    if head.headers.len() > self.max_lines {
+                        return Poll::Ready(Err(Failure::TooManyHeaders));
+                    }
                     return Poll::Ready(Ok(head));
                 }
                 self.note_interim(&head)?;

@@ -1,6 +1,10 @@
 //! Opening a connection to a peer: TCP, then the proof of identity.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
@@ -21,34 +25,93 @@ pub struct DialTimes {
     pub probe_interval: Option<Duration>,
 }
 
-/// Dials `peer`. For a TLS peer the connection exists only after its certificate proved the expected name.
-pub async fn dial(peer: &Peer, dialer: &Arc<Dialer>, times: &DialTimes) -> Result<Connection, Failure> {
-    let tcp = connect(peer, times).await.map_err(Failure::Dial)?;
+/// How long the phases of making a connection took, and where it starts. What did not happen has no time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Looking up a host's name.
+    pub dns: Option<Duration>,
+    /// TCP, every address that was tried.
+    pub dial: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// Our own end of the connection.
+    pub local: Option<SocketAddr>,
+}
+
+/// Application protocols to offer in the TLS handshake (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// None: HTTP/1.1 goes without saying.
+    Nothing,
+    /// HTTP/1.1 alone, to an endpoint that would otherwise be asked for HTTP/2.
+    Http1,
+    /// HTTP/2, or else HTTP/1.1.
+    Http2,
+}
+
+impl Offer {
+    fn protocols(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Nothing => &[],
+            Self::Http1 => &[b"http/1.1"],
+            Self::Http2 => &[HTTP2, b"http/1.1"],
+        }
+    }
+}
+
+/// The name of HTTP/2 among application protocols.
+const HTTP2: &[u8] = b"h2";
+
+/// Dials `peer`, noting in `timings` how long it takes. For a TLS peer the connection exists only after its
+/// certificate proved the expected name.
+pub async fn dial(
+    peer: &Peer,
+    dialer: &Dialer,
+    times: &DialTimes,
+    offer: Offer,
+    timings: &mut Timings,
+) -> Result<Connection, Failure> {
+    let tcp = connect(peer, times, timings).await.map_err(Failure::Dial)?;
     // Requests are written whole; waiting to fill a segment would only delay them.
     let _ = tcp.set_nodelay(true);
     if let Some(interval) = times.probe_interval {
         let probes = TcpKeepalive::new().with_time(interval).with_interval(interval);
         let _ = SockRef::from(&tcp).set_tcp_keepalive(&probes);
     }
+    timings.local = tcp.local_addr().ok();
     let stream = match peer.identity() {
         Identity::Plain => Stream::Plain(tcp),
-        Identity::Tls(name) => Stream::Secured(Box::new(dialer.secure(tcp, name).await.map_err(Failure::Refused)?)),
+        Identity::Tls(name) => {
+            let begun = Instant::now();
+            let secured = dialer.secure_for(tcp, name, offer.protocols()).await;
+            timings.tls = Some(begun.elapsed());
+            Stream::Secured(Box::new(secured.map_err(Failure::Refused)?))
+        }
     };
-    Ok(Connection::new(stream, peer.clone(), dialer.trust().generation()))
+    Ok(Connection::new(stream, peer.clone(), dialer.trust().generation(), Arc::new(*timings)))
 }
 
-async fn connect(peer: &Peer, times: &DialTimes) -> Result<TcpStream, DialError> {
+/// Whether the peer of `stream` took up an offer of HTTP/2.
+pub fn speaks_http2(stream: &Stream) -> bool {
+    matches!(stream, Stream::Secured(tls) if tls.protocol() == Some(HTTP2))
+}
+
+async fn connect(peer: &Peer, times: &DialTimes, timings: &mut Timings) -> Result<TcpStream, DialError> {
     let failed = |error| DialError::Connect { address: peer.address().into(), error };
+    let begun = Instant::now();
     let attempt = async {
         match peer.socket() {
             Some(address) => TcpStream::connect(address).await.map_err(failed),
-            None => TcpStream::connect(&*look_up(peer).await?).await.map_err(failed),
+            None => {
+                let found = look_up(peer).await;
+                timings.dns = Some(begun.elapsed());
+                TcpStream::connect(&*found?).await.map_err(failed)
+            }
         }
     };
-    match timeout(times.dial, attempt).await {
-        Ok(result) => result,
-        Err(_) => Err(DialError::Timeout { address: peer.address().into() }),
-    }
+    let outcome = timeout(times.dial, attempt).await;
+    timings.dial = Some(begun.elapsed().saturating_sub(timings.dns.unwrap_or_default()));
+    outcome.unwrap_or_else(|_| Err(DialError::Timeout { address: peer.address().into() }))
 }
 
 /// Every address of a peer whose host is a name; they are dialled in turn.

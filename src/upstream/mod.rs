@@ -6,6 +6,7 @@ pub mod connection;
 pub mod dial;
 pub mod gather;
 pub mod idle;
+pub mod multiplexed;
 pub mod replay;
 pub mod reply;
 pub mod request;
@@ -26,10 +27,11 @@ use trueroute_identity::Dialer;
 
 use self::{
     connection::{Call, CallFailed, Connection, Terms},
-    dial::DialTimes,
+    dial::{DialTimes, Offer, Timings},
     idle::{Home, Limits},
+    multiplexed::{Sent, Shelves},
     replay::Replayable,
-    reply::ReplyBody,
+    reply::{ReplyBody, SoleBody},
     request::RequestHead,
     response::Head,
     stream::Stream,
@@ -40,6 +42,7 @@ use crate::{failure::Failure, route::peer::Peer};
 #[derive(Clone)]
 pub struct Upstream {
     home: Home,
+    shelves: Shelves,
     dialer: Arc<Dialer>,
     times: DialTimes,
 }
@@ -53,7 +56,7 @@ pub enum Reply<B: Body<Data = Bytes> + Unpin + Send + 'static> {
 }
 
 /// What a successful attempt tells beside its answer, or a failed one beside its failure.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// A connection was there.
     pub connected: bool,
@@ -63,12 +66,24 @@ pub struct Facts {
     pub head_out: bool,
     /// The endpoint might still have been refusing our certificate when the attempt ended.
     pub unproven: bool,
+    /// How the connection came about, or how far that came.
+    pub origin: Option<Arc<Timings>>,
 }
 
 impl Facts {
     /// Those of an attempt that brought an answer.
-    fn answered(reused: bool) -> Self {
-        Self { connected: true, reused, head_out: true, unproven: false }
+    fn answered(reused: bool, origin: &Arc<Timings>) -> Self {
+        Self { connected: true, reused, head_out: true, unproven: false, origin: Some(Arc::clone(origin)) }
+    }
+
+    /// What making the connection took for this attempt: no time at all where it was there already.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        match self.origin.as_deref() {
+            Some(origin) if self.reused => Timings { local: origin.local, ..Timings::default() },
+            Some(origin) => *origin,
+            None => Timings::default(),
+        }
     }
 }
 
@@ -88,7 +103,7 @@ impl Upstream {
     /// No connections yet; new ones are verified by `dialer`.
     #[must_use]
     pub fn new(dialer: Arc<Dialer>, times: DialTimes, limits: Limits) -> Self {
-        Self { home: Home::new(limits), dialer, times }
+        Self { home: Home::new(limits), shelves: Shelves::default(), dialer, times }
     }
 
     /// The idle connections, for the worker's regular sweep.
@@ -99,7 +114,15 @@ impl Upstream {
 
     /// Drops idle connections that are old, closed, or verified under a trust that is no longer ours.
     pub fn sweep(&self) {
-        self.home.sweep(Instant::now(), self.dialer.trust().generation());
+        let (now, generation) = (Instant::now(), self.dialer.trust().generation());
+        self.home.sweep(now, generation);
+        self.shelves.sweep(now, generation);
+    }
+
+    /// Drops all connections that are not in use.
+    pub fn clear(&self) {
+        self.home.clear();
+        self.shelves.clear();
     }
 
     /// Sends one request to `peer`.
@@ -120,31 +143,41 @@ impl Upstream {
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
+        let mut fresh = None;
+        if terms.http2 && peer.is_tls() && !matches!(head.connection, request::Connection::Upgrade(_)) {
+            match Box::pin(multiplexed::send(self, peer, head, body, terms, replayable)).await {
+                Sent::Http2(outcome) => return outcome,
+                Sent::Http1(unsent, connection) => (body, fresh) = (unsent, connection),
+            }
+        }
+        if let Some(connection) = fresh {
+            let sent = self.exchange(*connection, head, body, terms).await;
+            return sent.map_err(|failed| failed.into_send_failed(false));
+        }
         while let Some(connection) = self.take(peer, replayable) {
+            let reused = connection.exchanges > 0;
             match self.exchange(connection, head, body, terms).await {
-                Ok(reply) => return Ok((reply, Facts::answered(true))),
+                Ok(reply) => return Ok(reply),
                 Err(failed) => {
                     let again = failed.died_idle && (replayable || !failed.begun) && failed.body.can_start_over();
                     if !again {
-                        return Err(failed.into_send_failed(true));
+                        return Err(failed.into_send_failed(reused));
                     }
                     body = failed.body;
                 }
             }
         }
         // Dialling is rare; boxed, it does not weigh on every client connection's memory.
-        let connection = match Box::pin(self.connect(peer, terms.deadline)).await {
+        let connection = match Box::pin(self.connect(peer, terms)).await {
             Ok(connection) => connection,
-            Err(failure) => {
+            Err((failure, timings)) => {
                 let received = body.received();
                 let body = body.can_start_over().then_some(body);
-                return Err(SendFailed { failure, body, facts: Facts::default(), received });
+                let facts = Facts { origin: Some(Arc::new(timings)), ..Facts::default() };
+                return Err(SendFailed { failure, body, facts, received });
             }
         };
-        match self.exchange(connection, head, body, terms).await {
-            Ok(reply) => Ok((reply, Facts::answered(false))),
-            Err(failed) => Err(failed.into_send_failed(false)),
-        }
+        self.exchange(connection, head, body, terms).await.map_err(|failed| failed.into_send_failed(false))
     }
 
     /// Sends one request on `connection` and waits for the head of its answer.
@@ -154,13 +187,14 @@ impl Upstream {
         head: &RequestHead<'_>,
         body: Replayable<B>,
         terms: &Terms,
-    ) -> Result<Reply<B>, CallFailed<B>>
+    ) -> Result<(Reply<B>, Facts), CallFailed<B>>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
+        let facts = Facts::answered(connection.exchanges > 0, &connection.timings);
         let mut call = Box::new(Call::new(connection, head, body, terms, self.home.clone()));
         match poll_fn(|cx| call.poll_head(cx)).await {
-            Ok(answer) => Ok(reply(call, answer)),
+            Ok(answer) => Ok((reply(call, answer), facts)),
             Err(failure) => Err(call.fail(failure)),
         }
     }
@@ -179,18 +213,22 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, peer: &Peer, deadline: Option<Instant>) -> Result<Connection, Failure> {
-        let dial = dial::dial(peer, &self.dialer, &self.times);
-        match deadline {
+    async fn connect(&self, peer: &Peer, terms: &Terms) -> Result<Connection, (Failure, Timings)> {
+        let mut timings = Timings::default();
+        let offer = if terms.http2 { Offer::Http1 } else { Offer::Nothing };
+        let dial = dial::dial(peer, &self.dialer, &self.times, offer, &mut timings);
+        let connected = match terms.deadline {
             Some(deadline) => timeout_at(deadline, dial).await.unwrap_or(Err(Failure::ConnectTimeout)),
             None => dial.await,
-        }
+        };
+        connected.map_err(|failure| (failure, timings))
     }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> CallFailed<B> {
     fn into_send_failed(self, reused: bool) -> SendFailed<B> {
-        let facts = Facts { connected: true, reused, head_out: self.head_out, unproven: self.unproven };
+        let (head_out, unproven) = (self.head_out, self.unproven);
+        let facts = Facts { connected: true, reused, head_out, unproven, origin: Some(self.timings) };
         let received = self.body.received();
         SendFailed { failure: self.failure, body: self.body.can_start_over().then_some(self.body), facts, received }
     }
@@ -201,6 +239,6 @@ fn reply<B: Body<Data = Bytes> + Unpin + Send + 'static>(call: Box<Call<B>>, hea
         let (stream, early) = call.into_tunnel();
         return Reply::Switched(head, stream, early);
     }
-    let body = ReplyBody::new(call, head.framing, head.keep_alive);
+    let body = ReplyBody::Sole(SoleBody::new(call, head.framing, head.keep_alive));
     Reply::Response(head, body)
 }

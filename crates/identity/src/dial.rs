@@ -93,10 +93,19 @@ impl Dialer {
     /// # Errors
     /// The [`Refusal`]; nothing of a request was sent, and `io` is closed.
     pub async fn secure(&self, io: TcpStream, name: &ExpectedName) -> Result<Secured, Refusal> {
+        self.secure_for(io, name, &[]).await
+    }
+
+    /// The same, offering application protocols (RFC 7301) in this order; an endpoint that knows of none of them, or
+    /// of no such offers, decides on nothing ([`Secured::protocol`]).
+    ///
+    /// # Errors
+    /// As [`Dialer::secure`]; an endpoint may also refuse for want of a common protocol.
+    pub async fn secure_for(&self, io: TcpStream, name: &ExpectedName, offer: &[&[u8]]) -> Result<Secured, Refusal> {
         match self.handshake_timeout {
-            None => self.handshake(io, name).await,
+            None => self.handshake(io, name, offer).await,
             Some(limit) => {
-                tokio::time::timeout(limit, self.handshake(io, name)).await.unwrap_or(Err(Refusal::TimedOut))
+                tokio::time::timeout(limit, self.handshake(io, name, offer)).await.unwrap_or(Err(Refusal::TimedOut))
             }
         }
     }
@@ -107,9 +116,9 @@ impl Dialer {
         self.beliefs.trust()
     }
 
-    async fn handshake(&self, io: TcpStream, name: &ExpectedName) -> Result<Secured, Refusal> {
+    async fn handshake(&self, io: TcpStream, name: &ExpectedName, offer: &[&[u8]]) -> Result<Secured, Refusal> {
         let check = Arc::new(Check::new(self.beliefs.clone(), name.clone()));
-        let tls = self.connection(&check, name).map_err(Refusal::Other)?;
+        let tls = self.connection(&check, name, offer).map_err(Refusal::Other)?;
         let mut session = Session::new(io, Connection::Client(tls), Frames::default());
         match poll_fn(|cx| session.poll_handshake(cx, true)).await {
             Ok(()) => Ok(Secured::new(session, check.certificate_requested())),
@@ -119,8 +128,14 @@ impl Dialer {
 
     /// The configuration shared by all dials, with a verifier of this one's own: two identities never share
     /// a verifier, and so could not share a session even if resumption came on.
-    fn connection(&self, check: &Arc<Check>, name: &ExpectedName) -> Result<ClientConnection, rustls::Error> {
+    fn connection(
+        &self,
+        check: &Arc<Check>,
+        name: &ExpectedName,
+        offer: &[&[u8]],
+    ) -> Result<ClientConnection, rustls::Error> {
         let mut config = self.config.clone();
+        config.alpn_protocols = offer.iter().map(|protocol| protocol.to_vec()).collect();
         config.dangerous().set_certificate_verifier(check.clone());
         config.client_auth_cert_resolver = check.clone();
         // The check knows the name; this one is for SNI, where an address is never sent.

@@ -128,6 +128,12 @@ impl Secured {
         self.session.tls().peer_certificates().and_then(<[_]>::first)
     }
 
+    /// The application protocol that the peer chose from those offered, if it chose one.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.session.tls().alpn_protocol()
+    }
+
     /// Whether the peer ended an idle connection, by what has arrived by now. Never waits, and makes no
     /// system call while the socket is silent. Tickets and other records without text do not end it.
     pub fn peek_closed(&mut self) -> Option<IdleEnd> {
