@@ -77,7 +77,8 @@ impl Router {
         config.refuse_unsupported()?;
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
-        let tls = config.front_tls.as_ref().map(server_config).transpose()?.map(TlsAcceptor::from);
+        let tls = config.front_tls.as_ref().map(|front| server_config(front, config.enable_http2));
+        let tls = tls.transpose()?.map(TlsAcceptor::from);
         let dialer = translate::dialer(&config)?;
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let link = Link::connect(&translate::link(&config)?, Arc::clone(&clock)).await?;

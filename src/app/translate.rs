@@ -8,6 +8,7 @@ use super::StartError;
 use crate::{
     bus::{link::LinkSettings, secure, subscriber::Policy},
     config::{Config, ForwardedClientCert, Meters, NatsTls, RouteIntegrity, ShardingMode},
+    frontend::{deadlines::Deadlines, h1, h2},
     headers::forwarded::ProtoPolicy,
     observe::metrics::{Bounds, Buckets},
     proxy,
@@ -86,6 +87,18 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         max_response_head: config.max_response_header_bytes,
         believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
     }
+}
+
+pub(super) fn deadlines(config: &Config) -> Deadlines {
+    Deadlines { idle: config.frontend_idle_timeout, head: config.read_header_timeout }
+}
+
+pub(super) fn h1(config: &Config) -> h1::Limits {
+    h1::Limits::of(config.max_request_header_bytes, config.max_request_headers)
+}
+
+pub(super) fn h2(config: &Config) -> h2::Limits {
+    h2::Limits::of(config.max_request_header_bytes)
 }
 
 pub(super) fn dial_times(config: &Config) -> DialTimes {

@@ -35,7 +35,6 @@ impl Config {
             ("access_log.enable_streaming", ours.access_log.enable_streaming),
             ("debug_addr", !ours.debug_addr.is_empty()),
             ("enable_proxy", ours.enable_proxy),
-            ("enable_http1_concurrent_read_write", ours.enable_http1_concurrent_read_write),
             ("client_cert_validation", client_certs),
             ("client_ca_certs", front.is_some_and(|f| f.client_ca_certs.is_some())),
             ("only_trust_client_ca_certs", front.is_some_and(|f| f.only_trust_client_ca_certs)),
@@ -46,7 +45,6 @@ impl Config {
             ("http_1_endpoint_timeout", ours.http_1_endpoint_timeout != ours.endpoint_timeout),
             ("http_2_endpoint_timeout", ours.http_2_endpoint_timeout != ours.endpoint_timeout),
             ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
-            ("read_header_timeout", ours.read_header_timeout.is_some()),
             (
                 "route_latency_metric_muzzle_duration",
                 ours.route_latency_metric_muzzle_duration != d.route_latency_metric_muzzle_duration,

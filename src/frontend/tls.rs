@@ -31,11 +31,11 @@ pub enum FrontTlsError {
     Tls(#[from] rustls::Error),
 }
 
-/// The server side's configuration.
+/// The server side's configuration. HTTP/2 is offered by ALPN; without it no protocol is, as in Gorouter.
 ///
 /// # Errors
 /// Names the key that cannot be used.
-pub fn server_config(front: &FrontTls) -> Result<Arc<ServerConfig>, FrontTlsError> {
+pub fn server_config(front: &FrontTls, http2: bool) -> Result<Arc<ServerConfig>, FrontTlsError> {
     if front.client_cert_validation != ClientCertValidation::None {
         return Err(FrontTlsError::ClientCertificates);
     }
@@ -46,7 +46,9 @@ pub fn server_config(front: &FrontTls) -> Result<Arc<ServerConfig>, FrontTlsErro
         .with_protocol_versions(front.versions.supported())?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(certificates));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if http2 {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Arc::new(config))
 }

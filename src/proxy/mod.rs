@@ -6,6 +6,7 @@
 pub mod admit;
 pub mod attempt;
 pub mod body;
+pub mod http2;
 pub mod prepare;
 pub mod reply;
 pub mod request_body;
@@ -17,10 +18,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
-use self::{body::ClientBody, prepare::Prepared, request_body::RequestBody};
+use self::{
+    body::ClientBody,
+    prepare::Prepared,
+    request_body::{RequestBody, Source},
+};
 use crate::{
     failure::{Counter, Failure},
     headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
@@ -78,8 +83,10 @@ impl Proxy {
     pub async fn handle(&self, client: &Arc<Client>, mut request: Request<Incoming>) -> Response<ClientBody> {
         let switch = request.extensions_mut().remove::<OnUpgrade>();
         let (mut parts, incoming) = request.into_parts();
+        let http2 = parts.version == Version::HTTP_2;
         let mut noted = Noted::of(&parts.headers);
-        if let Err(refused) = admit::admit(&parts, &noted) {
+        let admitted = admit::admit(&parts, &noted);
+        if let Err(refused) = if http2 { admitted.and_then(|()| http2::admit(&mut parts)) } else { admitted } {
             self.recorder.shard.count(Tally::GateRefused);
             return reply::refused(refused);
         }
@@ -94,7 +101,8 @@ impl Proxy {
         let id = prepare::request_id();
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
-        let body = Replayable::new(RequestBody::new(incoming, noted.expect), length);
+        let body = RequestBody::new(incoming, noted.expect, Source::of(http2, noted.codings > 0, client));
+        let body = Replayable::new(body, length);
 
         let mut last = false;
         let mut response = match self.try_handle(&mut exchange, noted, body, wants.as_ref()).await {
@@ -110,7 +118,7 @@ impl Proxy {
             }
             Err(failure) => self.fail(&failure, exchange, wants.as_ref()),
         };
-        if last || self.leaving.is_asked() {
+        if !http2 && (last || self.leaving.is_asked()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
