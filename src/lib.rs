@@ -23,3 +23,4 @@ pub mod admin;
 pub mod frontend;
 // 6 assembly
 pub mod app;
+pub mod cli;

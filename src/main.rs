@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    path::PathBuf,
     process::ExitCode,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -12,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use trueroute::{
     app::{Router, StartError},
+    cli::Arguments,
     config::{self, Config, LogLevel, Parsed, TimestampFormat},
     observe::{
         log::{self, Timestamps},
@@ -22,15 +22,6 @@ use trueroute::{
 /// Gives memory back that a burst of connections took, which the system's allocator does not.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// HTTP router that proves which instance answers before it sends a request.
-#[derive(Parser)]
-#[command(name = "trueroute", version)]
-struct Arguments {
-    /// Configuration file, in Gorouter's format; built-in defaults without it.
-    #[arg(short = 'c', value_name = "FILE")]
-    config: Option<PathBuf>,
-}
 
 /// Signals, from the start of the process on.
 struct Signals {
@@ -74,6 +65,9 @@ impl Signals {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(task) = arguments.task {
+        return task.run();
+    }
     let parsed = match arguments.config.as_deref().map(config::load).transpose() {
         Ok(parsed) => parsed.unwrap_or_else(|| Parsed { config: Config::default(), warnings: Vec::new() }),
         Err(error) => {

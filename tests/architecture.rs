@@ -22,7 +22,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("edges", &["bus", "pruner", "upstream"]),
     ("story", &["proxy"]),
     ("doors", &["admin", "frontend"]),
-    ("assembly", &["app"]),
+    ("assembly", &["app", "cli"]),
 ];
 
 /// Which of our crates each of our crates may use, and which its tests may use as well.

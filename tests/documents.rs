@@ -123,8 +123,10 @@ fn failures() -> Vec<Failure> {
         Failure::EmptyHost,
         Failure::UnknownRoute { host: host() },
         Failure::MalformedAppInstance,
-        Failure::UnknownInstance { host: host(), app: host(), index: host() },
+        Failure::UnknownInstance { host: host(), named: host() },
+        Failure::MalformedProcessInstance,
         Failure::NoEndpoints { host: host() },
+        Failure::RequestTooLarge,
         Failure::ConnectionLimit { host: host() },
         Failure::NoEndpointLeft,
         Failure::Dial(DialError::Timeout { address: host() }),
@@ -150,7 +152,9 @@ fn is_listed(failure: &Failure) {
         | Failure::UnknownRoute { .. }
         | Failure::MalformedAppInstance
         | Failure::UnknownInstance { .. }
+        | Failure::MalformedProcessInstance
         | Failure::NoEndpoints { .. }
+        | Failure::RequestTooLarge
         | Failure::ConnectionLimit { .. }
         | Failure::NoEndpointLeft
         | Failure::Dial(_)

@@ -7,6 +7,8 @@
 
 mod error;
 mod parts;
+mod preflight;
+mod rules;
 mod translate;
 
 use std::{
@@ -19,8 +21,8 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::StartError;
 use self::parts::{Parts, listen};
+pub use self::{error::StartError, preflight::preflight};
 use crate::{
     bus::{Clock, greeting::Greeting, link::Link},
     config::{self, Config},
@@ -85,18 +87,22 @@ impl Router {
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
         let table = Arc::new(Table::new(translate::table(&config)));
         let access_log = config.access_log.file.as_ref().map(AccessLog::file).transpose()?;
+        let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
             metrics.follow_access_log(log.dropped());
         }
 
         let (lost, bus_lost) = watch::channel(false);
+        let readiness = Readiness::new();
+        let rules = Arc::new(rules::rules(&config, own_ip, &readiness));
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,
             dialer,
             metrics,
             access_log,
-            readiness: Readiness::new(),
+            readiness,
+            rules,
             leaving: Stopping::new(),
             connections: Drain::new(),
             tunnels: Drain::new(),

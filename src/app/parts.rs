@@ -20,7 +20,7 @@ use crate::{
     frontend::{connection::Doorway, listener},
     lifecycle::{Drain, Readiness, Stopping, roster::Roster},
     observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
-    proxy::Proxy,
+    proxy::{Proxy, rules::Rules},
     pruner::Pruner,
     table::Table,
     upstream::Upstream,
@@ -37,6 +37,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) readiness: Readiness,
+    pub(super) rules: Arc<Rules>,
     pub(super) leaving: Stopping,
     pub(super) connections: Drain,
     pub(super) tunnels: Drain,
@@ -108,7 +109,7 @@ impl Parts {
 
     pub(super) fn doorways(&self, config: &Config, tls: Option<&TlsAcceptor>, closing: &Stopping) -> Vec<Arc<Doorway>> {
         let workers = translate::workers(config);
-        let settings = Arc::new(translate::proxy(config));
+        let settings = Arc::new(translate::proxy(config, &self.rules));
         let limits = translate::idle(config, workers);
         let doorway = |index| {
             let recorder =

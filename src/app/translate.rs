@@ -7,13 +7,19 @@ use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Sour
 use super::StartError;
 use crate::{
     bus::{link::LinkSettings, secure, subscriber::Policy},
-    config::{Config, ForwardedClientCert, Meters, NatsTls, RouteIntegrity, ShardingMode},
+    config::{
+        AzPreference, BalancingAlgorithm, Config, ForwardedClientCert, Meters, NatsTls, RedactQueryParams,
+        RouteIntegrity, ShardingMode,
+    },
     frontend::{deadlines::Deadlines, h1, h2},
     headers::forwarded::ProtoPolicy,
-    observe::metrics::{Bounds, Buckets},
-    proxy,
+    observe::{
+        access_log::{Fields, Privacy, Redact},
+        metrics::{Bounds, Buckets},
+    },
+    proxy::{self, rules::Rules},
     registration::Integrity,
-    route::pick,
+    route::{balancing::Algorithm, pick},
     table::{self, Sharding},
     upstream::{dial::DialTimes, idle::Limits},
 };
@@ -40,6 +46,10 @@ pub(super) fn table(config: &Config) -> table::Settings {
             ShardingMode::All => Sharding::All,
             ShardingMode::SharedAndSegments => Sharding::SharedAnd(segments()),
             ShardingMode::Segments => Sharding::Only(segments()),
+        },
+        balancing: match config.balancing_algorithm {
+            BalancingAlgorithm::RoundRobin => Algorithm::RoundRobin,
+            BalancingAlgorithm::LeastConnection => Algorithm::LeastConnection,
         },
     }
 }
@@ -68,7 +78,7 @@ pub(super) fn link(config: &Config) -> Result<LinkSettings, StartError> {
     })
 }
 
-pub(super) fn proxy(config: &Config) -> proxy::Settings {
+pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
@@ -76,6 +86,8 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         pick: pick::Limits {
             max_conns: u32::try_from(max_conns).unwrap_or(u32::MAX),
             rest: config.droplet_stale_threshold / 4,
+            zone: (config.balancing_algorithm_az_preference == AzPreference::LocallyOptimistic)
+                .then(|| config.zone.as_str().into()),
         },
         one_request_per_connection: config.disable_keep_alives,
         empty_pool_is_503: config.empty_pool_response_code_503,
@@ -86,6 +98,7 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         },
         max_response_head: config.max_response_header_bytes,
         believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
+        rules: Arc::clone(rules),
     }
 }
 
@@ -99,6 +112,27 @@ pub(super) fn h1(config: &Config) -> h1::Limits {
 
 pub(super) fn h2(config: &Config) -> h2::Limits {
     h2::Limits::of(config.max_request_header_bytes)
+}
+
+/// What lines of the access log show. The fields by which traces are told apart are always shown where there are traces.
+pub(super) fn access_log_fields(config: &Config) -> Fields {
+    const ZIPKIN: [&str; 4] = ["X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "b3"];
+    const W3C: [&str; 2] = ["traceparent", "tracestate"];
+    let logging = &config.logging;
+    let privacy = Privacy {
+        redact: match logging.redact_query_params {
+            RedactQueryParams::None => Redact::Nothing,
+            RedactQueryParams::All => Redact::All,
+            RedactQueryParams::Hash => Redact::Hash,
+        },
+        hides_forwarded_for: logging.disable_log_forwarded_for,
+        hides_source: logging.disable_log_source_ip,
+    };
+    Fields::new(privacy)
+        .and_extras(logging.extra_access_log_fields.iter().map(String::as_str))
+        .and_headers(config.extra_headers_to_log.iter().map(String::as_str))
+        .and_headers(config.tracing.enable_zipkin.then_some(ZIPKIN).into_iter().flatten())
+        .and_headers(config.tracing.enable_w3c.then_some(W3C).into_iter().flatten())
 }
 
 pub(super) fn dial_times(config: &Config) -> DialTimes {

@@ -9,6 +9,7 @@
 
 mod ciphers;
 mod duration;
+mod effective;
 mod error;
 mod later;
 mod model;
@@ -28,6 +29,7 @@ use std::path::Path;
 
 pub use ciphers::CipherError;
 pub use duration::{DurationError, GoDuration};
+pub use effective::Setting;
 pub use error::{ConfigError, Problem, Unsupported, Warning};
 pub use model::{Backends, Config, FrontTls};
 pub use modes::{
@@ -56,6 +58,14 @@ pub struct Parsed {
 /// [`ConfigError::Syntax`] for a text that is not YAML, else [`ConfigError::Key`] for the first key that is wrong.
 pub fn parse(text: &str) -> Result<Parsed, ConfigError> {
     parse::document(text)
+}
+
+/// Reads a text like [`parse()`], and goes on past what is wrong to find the rest.
+///
+/// # Errors
+/// Everything that is wrong, in the order of reading; what depends on a wrong value may be missing.
+pub fn survey(text: &str) -> Result<Parsed, Vec<ConfigError>> {
+    parse::survey(text)
 }
 
 /// Reads the file and parses it.

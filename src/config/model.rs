@@ -180,6 +180,12 @@ pub struct Backends {
     pub cipher_suites: Option<Vec<SupportedCipherSuite>>,
 }
 
+impl Default for Backends {
+    fn default() -> Backends {
+        Backends { max_conns: None, max_attempts: NonZeroU32::MIN, key_pair: None, cipher_suites: None }
+    }
+}
+
 /// What belongs to `enable_ssl`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrontTls {
@@ -263,7 +269,7 @@ impl Default for Config {
             routing_api: None,
             token_fetcher: TokenFetcher::default(),
             route_services: RouteServices::default(),
-            backends: Backends { max_conns: None, max_attempts: NonZeroU32::MIN, key_pair: None, cipher_suites: None },
+            backends: Backends::default(),
             nats_client_ping_interval: secs(20),
             extra_headers_to_log: Vec::new(),
             balancing_algorithm: BalancingAlgorithm::RoundRobin,

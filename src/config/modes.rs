@@ -123,6 +123,18 @@ pub enum RouteIntegrity {
     Strict,
 }
 
+impl RouteIntegrity {
+    /// The word of the configuration file, or what its absence means.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RouteIntegrity::AsRegistered => "as registered",
+            RouteIntegrity::Off => "off",
+            RouteIntegrity::Tls => "tls",
+            RouteIntegrity::Strict => "strict",
+        }
+    }
+}
+
 /// The words of `route_integrity`; the fourth meaning is the absence of the key.
 #[derive(Clone, Copy)]
 pub(super) struct IntegrityWord(pub(super) RouteIntegrity);
@@ -147,6 +159,18 @@ pub enum LogLevel {
     Warn,
     /// 3 in a log line.
     Error,
+}
+
+impl LogLevel {
+    /// The word of the configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error => "error",
+        }
+    }
 }
 
 /// Lower or upper case, nothing in between; the empty word is info, as in Gorouter.
@@ -174,6 +198,16 @@ pub enum TimestampFormat {
     Rfc3339,
 }
 
+impl TimestampFormat {
+    /// The word of the configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TimestampFormat::UnixEpoch => "unix-epoch",
+            TimestampFormat::Rfc3339 => "rfc3339",
+        }
+    }
+}
+
 /// `logging.syslog_network`, by its first three letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyslogNetwork {
@@ -181,6 +215,16 @@ pub enum SyslogNetwork {
     Udp,
     /// `tcp`, `tcp4`, `tcp6`.
     Tcp,
+}
+
+impl SyslogNetwork {
+    /// The word of the configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SyslogNetwork::Udp => "udp",
+            SyslogNetwork::Tcp => "tcp",
+        }
+    }
 }
 
 /// The TLS versions of the front listener: what is left of `min_tls_version` and `max_tls_version` (gorouter.md §2).

@@ -25,13 +25,28 @@ pub(super) fn document(text: &str) -> Result<Parsed, ConfigError> {
     Ok(Parsed { config, warnings: reader.warnings() })
 }
 
+/// Reads a whole file past what is wrong; the result stands only if nothing is.
+pub(super) fn survey(text: &str) -> Result<Parsed, Vec<ConfigError>> {
+    let mut reader = Reader::surveying(Document::parse(text).map_err(|error| vec![error])?);
+    let read = reader.read(root);
+    let mut faults = reader.faults();
+    match read {
+        Ok(config) if faults.is_empty() => Ok(Parsed { config, warnings: reader.warnings() }),
+        Ok(_) => Err(faults),
+        Err(error) => {
+            faults.push(error);
+            Err(faults)
+        }
+    }
+}
+
 fn root(s: &mut Section<'_>) -> Result<Config, ConfigError> {
     let d = Config::default();
     let tls = parse_tls::tls(s)?;
     let times = times(s, &d)?;
     let disable_http = s.or("disable_http", false)?;
-    if disable_http && tls.front.is_none() {
-        return Err(s.fault("disable_http", Problem::Rule("needs enable_ssl: no port would be left")));
+    if disable_http && !tls.enabled {
+        s.demand(Err::<(), _>(s.fault("disable_http", Problem::Rule("needs enable_ssl: no port would be left"))))?;
     }
     let config = Config {
         status: s.section("status", sections::status)?,

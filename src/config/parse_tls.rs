@@ -14,6 +14,7 @@ const WITH_SSL: &str = "with enable_ssl";
 
 /// The front listener and the suites towards backends, which share `cipher_suites`.
 pub(super) struct Tls {
+    pub(super) enabled: bool,
     pub(super) front: Option<FrontTls>,
     pub(super) backend_suites: Option<Vec<SupportedCipherSuite>>,
 }
@@ -29,30 +30,41 @@ pub(super) fn tls(s: &mut Section<'_>) -> Result<Tls, ConfigError> {
         for key in ["min_tls_version", "max_tls_version", "client_cert_validation"] {
             s.or(key, String::new())?;
         }
-        return Ok(Tls { front: None, backend_suites: optional_suites(s)? });
+        return Ok(Tls { enabled, front: None, backend_suites: optional_suites(s)? });
     }
-    let certificates: Vec<KeyPair> = certificates.into_iter().flatten().collect();
-    if certificates.is_empty() {
-        return Err(s.fault("tls_pem", Problem::Missing { why: WITH_SSL }));
-    }
-    let versions = versions(s)?;
-    let list = required_suites(s)?;
+    let certificates = s.demand(required_certificates_of(s, certificates))?;
+    let versions = versions(s);
+    let versions = s.demand(versions)?;
+    let list = required_suites(s);
+    let list = s.demand(list)?;
+    let client_cert_validation = validation(s, &client);
+    let client_cert_validation = s.demand(client_cert_validation)?;
+    let client_ca_certs = match client.ca_certs.as_str() {
+        "" => None,
+        text => s.demand(certificates_of(s, "client_ca_certs", text))?,
+    };
+    let (Some(certificates), Some(versions), Some(list), Some(client_cert_validation)) =
+        (certificates, versions, list, client_cert_validation)
+    else {
+        return Ok(Tls { enabled, front: None, backend_suites: None });
+    };
     let (versions, cipher_suites) = offered(s, versions, &list)?;
-    let client_cert_validation = validation(s, &client)?;
     let front = FrontTls {
         port,
         certificates,
         cipher_suites,
         versions,
         client_cert_validation,
-        client_ca_certs: match client.ca_certs.as_str() {
-            "" => None,
-            text => Some(certificates_of(s, "client_ca_certs", text)?),
-        },
+        client_ca_certs,
         only_trust_client_ca_certs: client.only_trust,
         client_metadata_rules: client.rules,
     };
-    Ok(Tls { front: Some(front), backend_suites: Some(list.with_tls13()) })
+    Ok(Tls { enabled, front: Some(front), backend_suites: Some(list.with_tls13()) })
+}
+
+fn required_certificates_of(s: &Section<'_>, certificates: Vec<Option<KeyPair>>) -> Result<Vec<KeyPair>, ConfigError> {
+    let certificates: Vec<KeyPair> = certificates.into_iter().flatten().collect();
+    if certificates.is_empty() { Err(s.fault("tls_pem", Problem::Missing { why: WITH_SSL })) } else { Ok(certificates) }
 }
 
 fn certificate(s: &mut Section<'_>, enabled: bool) -> Result<Option<KeyPair>, ConfigError> {

@@ -22,11 +22,35 @@ pub(super) struct Reader {
     doc: Document,
     warnings: RefCell<Vec<Warning>>,
     visited: Cell<usize>,
+    /// What was wrong so far, where reading goes on past it.
+    faults: Option<RefCell<Vec<ConfigError>>>,
 }
 
 impl Reader {
+    /// One that ends at the first thing that is wrong.
     pub(super) fn new(doc: Document) -> Reader {
-        Reader { doc, warnings: RefCell::default(), visited: Cell::new(0) }
+        Reader { doc, warnings: RefCell::default(), visited: Cell::new(0), faults: None }
+    }
+
+    /// One that takes the default for what is wrong and goes on, to find the rest.
+    pub(super) fn surveying(doc: Document) -> Reader {
+        Reader { faults: Some(RefCell::default()), ..Reader::new(doc) }
+    }
+
+    /// The result; in a survey a stand-in for what is wrong, which is remembered.
+    fn absorb<T>(&self, result: Result<T, ConfigError>, stand_in: impl FnOnce() -> T) -> Result<T, ConfigError> {
+        match (result, &self.faults) {
+            (Err(error), Some(faults)) => {
+                faults.borrow_mut().push(error);
+                Ok(stand_in())
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// What a survey found wrong, in the order of reading.
+    pub(super) fn faults(&mut self) -> Vec<ConfigError> {
+        self.faults.take().map(RefCell::into_inner).unwrap_or_default()
     }
 
     /// Reads the whole document as one section.
@@ -150,7 +174,9 @@ impl<'r> Field<'r> {
             let line = key_field.line();
             if let Some(first) = first_lines.insert(&name.text, line) {
                 let key = join(&self.path, &name.text);
-                return Err(ConfigError::Key { key, line: Some(line), problem: Problem::Duplicate { first } });
+                let twice = ConfigError::Key { key, line: Some(line), problem: Problem::Duplicate { first } };
+                self.reader.absorb(Err(twice), || ())?;
+                continue;
             }
             if name.style == Style::Plain && name.text == "<<" {
                 merged = Some(Field { reader: self.reader, path: join(&self.path, "<<"), node: *value });
@@ -245,21 +271,28 @@ impl<'r> Section<'r> {
         Ok(self.optional(key)?.unwrap_or(default))
     }
 
+    /// What a rule says about this section; in a survey, none where it is broken.
+    pub(super) fn demand<T>(&self, result: Result<T, ConfigError>) -> Result<Option<T>, ConfigError> {
+        self.reader.absorb(result.map(Some), || None)
+    }
+
     /// Takes a key; none when it is absent or null.
     pub(super) fn optional<T: Decode>(&mut self, key: &'static str) -> Result<Option<T>, ConfigError> {
-        self.field(key).map(|field| T::decode(&field)).transpose()
+        let read = self.field(key).map(|field| T::decode(&field)).transpose();
+        self.reader.absorb(read, || None)
     }
 
     /// Takes a key with a section behind it; an absent one reads as an empty one.
-    pub(super) fn section<T>(
+    pub(super) fn section<T: Default>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&mut Section<'r>) -> Result<T, ConfigError>,
     ) -> Result<T, ConfigError> {
-        match self.field(key) {
+        let read = match self.field(key) {
             Some(field) => field.section(read),
             None => Section::empty(self.reader, join(&self.path, key)).finish(read),
-        }
+        };
+        self.reader.absorb(read, T::default)
     }
 
     /// Takes a key with a list of sections behind it.
@@ -269,7 +302,9 @@ impl<'r> Section<'r> {
         mut read: impl FnMut(&mut Section<'r>) -> Result<T, ConfigError>,
     ) -> Result<Vec<T>, ConfigError> {
         let Some(field) = self.field(key) else { return Ok(Vec::new()) };
-        field.list()?.iter().map(|item| item.section(&mut read)).collect()
+        let items = self.reader.absorb(field.list(), Vec::new)?;
+        let read = items.iter().map(|item| self.reader.absorb(item.section(&mut read).map(Some), || None));
+        Ok(read.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     /// An error about a key of this section, whether it is there or not.

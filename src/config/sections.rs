@@ -43,6 +43,12 @@ pub struct StatusRoutes {
     pub port: u16,
 }
 
+impl Default for StatusRoutes {
+    fn default() -> StatusRoutes {
+        StatusRoutes { port: 8082 }
+    }
+}
+
 impl Default for Status {
     fn default() -> Status {
         Status {
@@ -53,7 +59,7 @@ impl Default for Status {
             user: String::new(),
             pass: Secret::default(),
             tls: None,
-            routes: StatusRoutes { port: 8082 },
+            routes: StatusRoutes::default(),
         }
     }
 }
@@ -136,6 +142,12 @@ pub struct LogFormat {
     pub timestamp: TimestampFormat,
 }
 
+impl Default for LogFormat {
+    fn default() -> LogFormat {
+        LogFormat { timestamp: TimestampFormat::UnixEpoch }
+    }
+}
+
 impl Default for Logging {
     fn default() -> Logging {
         Logging {
@@ -149,7 +161,7 @@ impl Default for Logging {
             disable_log_forwarded_for: false,
             disable_log_source_ip: false,
             redact_query_params: RedactQueryParams::None,
-            format: LogFormat { timestamp: TimestampFormat::UnixEpoch },
+            format: LogFormat::default(),
             extra_access_log_fields: Vec::new(),
         }
     }

@@ -138,6 +138,7 @@ mod tests {
             stale_threshold: Duration::from_secs(120),
             empty_pool_grace: Duration::ZERO,
             sharding: Sharding::All,
+            balancing: crate::route::balancing::Algorithm::RoundRobin,
         };
         let settings = proxy::Settings {
             max_attempts: 1,
@@ -148,6 +149,7 @@ mod tests {
             proto: ProtoPolicy::Keep,
             max_response_head: 1000,
             believes_client_cert: true,
+            rules: Arc::default(),
         };
         let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
         let times = DialTimes { dial: Duration::MAX, probe_interval: None };

@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response,
+    header::{CONNECTION, CONTENT_LENGTH},
+};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
@@ -29,6 +32,8 @@ impl StreamBody {
     /// The response of `stream`. One to HEAD has no body, whoever made it.
     pub fn respond(response: Response<ClientBody>, stream: Arc<Stream>, to_head: bool) -> Response<Self> {
         let (mut head, body) = response.into_parts();
+        // A stream ends without a word; a connection that is to end says so itself.
+        head.headers.remove(CONNECTION);
         stream.answer(body.has_deadline());
         let bare = to_head && !body.is_end_stream();
         if bare && let Some(length) = body.size_hint().exact() {

@@ -4,3 +4,7 @@ pub mod forwarded;
 pub mod hop_by_hop;
 pub mod instance;
 pub mod noted;
+pub mod rewrite;
+pub mod size;
+pub mod trace;
+pub mod trailers;

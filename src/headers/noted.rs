@@ -3,9 +3,9 @@
 //! Asking the map for a dozen names, most of which are absent, costs more than looking at the few fields
 //! that are there.
 
-use http::{HeaderMap, HeaderName, header::HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, header::HOST};
 
-use super::instance::APP_INSTANCE;
+use super::instance::{APP_INSTANCE, PROCESS_INSTANCE};
 
 /// Presence of fields; counts where two of a kind mean something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,10 +32,18 @@ pub struct Noted {
     pub client_cert: bool,
     /// `X-CF-App-Instance`.
     pub app_instance: bool,
+    /// `X-CF-Process-Instance`.
+    pub process_instance: bool,
+    /// `Cookie`.
+    pub cookie: bool,
     /// `X-Request-Start`.
     pub request_start: bool,
     /// `Idempotency-Key` or `X-Idempotency-Key`.
     pub idempotency_key: bool,
+    /// `X-Vcap-Trace`.
+    pub trace_key: bool,
+    /// Bytes of the last `User-Agent`, 0 without one, so that most agents need no look at their value.
+    pub agent_length: usize,
 }
 
 impl Noted {
@@ -43,13 +51,13 @@ impl Noted {
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut noted = Self::default();
-        for name in headers.iter().map(|(name, _)| name) {
-            noted.note(name);
+        for (name, value) in headers {
+            noted.note(name, value);
         }
         noted
     }
 
-    fn note(&mut self, name: &HeaderName) {
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
         if *name == HOST {
             self.hosts = self.hosts.saturating_add(1);
             return;
@@ -65,8 +73,12 @@ impl Noted {
             "x-forwarded-proto" => self.forwarded_proto = true,
             "x-forwarded-client-cert" => self.client_cert = true,
             APP_INSTANCE => self.app_instance = true,
+            PROCESS_INSTANCE => self.process_instance = true,
+            "cookie" => self.cookie = true,
             "x-request-start" => self.request_start = true,
             "idempotency-key" | "x-idempotency-key" => self.idempotency_key = true,
+            "x-vcap-trace" => self.trace_key = true,
+            "user-agent" => self.agent_length = value.len(),
             _ => {}
         }
     }
@@ -74,19 +86,25 @@ impl Noted {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
     fn fields_are_counted_and_noted() {
         let mut headers = HeaderMap::new();
         assert_eq!(Noted::of(&headers), Noted::default());
-        for name in ["host", "host", "te", "x-forwarded-proto", "X-Idempotency-Key", "accept"] {
+        for name in ["host", "host", "te", "x-forwarded-proto", "X-Idempotency-Key", "Cookie", "accept", "user-agent"] {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            headers.append(name, HeaderValue::from_static("v"));
+            headers.append(name, HeaderValue::from_static("value"));
         }
-        let expected = Noted { hosts: 2, te: true, forwarded_proto: true, idempotency_key: true, ..Noted::default() };
+        let expected = Noted {
+            hosts: 2,
+            te: true,
+            forwarded_proto: true,
+            cookie: true,
+            idempotency_key: true,
+            agent_length: 5,
+            ..Noted::default()
+        };
         assert_eq!(Noted::of(&headers), expected);
     }
 }

@@ -3,6 +3,7 @@
 //! A worker formats into a buffer of its own and hands whole batches to one writer thread. Nothing waits for the
 //! disk: batches that find the queue full are dropped and counted.
 
+mod fields;
 mod format;
 
 use std::fs::{File, OpenOptions};
@@ -12,8 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
 use thiserror::Error;
 
+pub use self::fields::{Cost, Extra, Fields, Privacy, Redact};
 use self::format::Formatter;
 use super::spool::{self, DropCount, Spool, Writer};
 
@@ -35,7 +38,7 @@ pub struct Entry<'a> {
     pub method: &'a str,
     /// The request's target in origin form.
     pub target: &'a [u8],
-    /// `HTTP/1.1` or `HTTP/1.0`.
+    /// `HTTP/1.1`, `HTTP/1.0` or `HTTP/2.0`.
     pub protocol: &'a str,
     /// The response's status, if one was sent.
     pub status: Option<u16>,
@@ -69,6 +72,10 @@ pub struct Entry<'a> {
     pub instance_id: &'a str,
     /// X-Cf-RouterError of the response.
     pub router_error: &'a [u8],
+    /// What the attempts cost, as far as it is logged.
+    pub cost: Cost,
+    /// The request's fields, for those that are logged by name.
+    pub headers: &'a HeaderMap,
 }
 
 /// Appends the line for `entry`, line end included.
@@ -94,6 +101,7 @@ pub struct OpenError {
 pub struct AccessLog {
     spool: Spool,
     writer: Writer,
+    fields: Arc<Fields>,
 }
 
 impl AccessLog {
@@ -108,14 +116,21 @@ impl AccessLog {
         let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path).map_err(refused)?;
         let lost = |lines, _: &mut File| tracing::warn!(target: "access-grlog", lines, "access-log-lines-dropped");
         let (spool, writer) = spool::start("access-log", QUEUE, file, lost).map_err(refused)?;
-        Ok(Self { spool, writer })
+        Ok(Self { spool, writer, fields: Arc::default() })
+    }
+
+    /// The same log with lines that show what `fields` says.
+    #[must_use]
+    pub fn showing(self, fields: Fields) -> Self {
+        Self { fields: Arc::new(fields), ..self }
     }
 
     /// A sink for one worker.
     #[must_use]
     pub fn sink(&self) -> Sink {
-        let batch = Batch { lines: 0, bytes: Vec::new(), formatter: Formatter::default(), spool: self.spool.clone() };
-        Sink(Arc::new(Mutex::new(batch)))
+        let formatter = Formatter::showing(Arc::clone(&self.fields));
+        let batch = Batch { lines: 0, bytes: Vec::new(), formatter, spool: self.spool.clone() };
+        Sink { batch: Arc::new(Mutex::new(batch)), shows_cost: self.fields.shows_cost() }
     }
 
     /// Waits until the file has what the sinks have handed over; false if that took longer than `patience`.
@@ -132,10 +147,11 @@ impl AccessLog {
 
 /// One worker's way into the log; clones share its buffer. The last clone hands the buffer over when dropped.
 #[derive(Clone, Debug)]
-pub struct Sink(
+pub struct Sink {
     /// Never contended, since one worker uses it; it is what makes the sink `Send` inside of a task.
-    Arc<Mutex<Batch>>,
-);
+    batch: Arc<Mutex<Batch>>,
+    shows_cost: bool,
+}
 
 #[derive(Debug)]
 struct Batch {
@@ -146,9 +162,15 @@ struct Batch {
 }
 
 impl Sink {
+    /// Whether lines show anything of an [`Entry`]'s cost.
+    #[must_use]
+    pub fn shows_cost(&self) -> bool {
+        self.shows_cost
+    }
+
     /// Adds the line for `entry`; it reaches the file some time after the next [`Sink::flush`].
     pub fn push(&self, entry: &Entry<'_>) {
-        let mut batch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
         let Batch { bytes, lines, formatter, .. } = &mut *batch;
         formatter.line(entry, bytes);
         *lines += 1;
@@ -159,7 +181,7 @@ impl Sink {
 
     /// Hands what is buffered to the writer. Never waits.
     pub fn flush(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).hand_over();
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner).hand_over();
     }
 }
 

@@ -11,13 +11,13 @@ use std::{
 };
 
 use http::{
-    HeaderMap, Version,
+    HeaderMap, HeaderValue, Version,
     header::{HOST, REFERER, USER_AGENT},
     request::Parts,
 };
 
 use super::{
-    access_log::{Entry, Sink},
+    access_log::{Cost, Entry, Sink},
     metrics::Shard,
 };
 use crate::{failure::Failure, route::endpoint::Endpoint};
@@ -51,6 +51,8 @@ pub struct Exchange {
     pub request: Parts,
     /// What endpoints are told about the client, once that is known.
     pub told: Option<Told>,
+    /// The router's own address, if the client is shown the way that its request took.
+    pub shown: Option<HeaderValue>,
     client: Arc<Client>,
     recorder: Arc<Recorder>,
     received: SystemTime,
@@ -62,6 +64,7 @@ pub struct Exchange {
     router_error: Option<String>,
     request_bytes: u64,
     response_bytes: u64,
+    cost: Cost,
 }
 
 /// What endpoints are told about the client.
@@ -92,6 +95,7 @@ impl Exchange {
         Box::new(Self {
             request,
             told: None,
+            shown: None,
             client,
             recorder,
             received: SystemTime::now(),
@@ -103,6 +107,7 @@ impl Exchange {
             router_error: None,
             request_bytes: 0,
             response_bytes: 0,
+            cost: Cost::default(),
         })
     }
 
@@ -163,7 +168,35 @@ impl Exchange {
     /// An attempt at `endpoint` begins.
     pub fn attempt(&mut self, endpoint: &Arc<Endpoint>) {
         self.recorder.shard.attempt(endpoint.component);
+        self.name_endpoint(endpoint);
+    }
+
+    /// `endpoint` would have been asked; nothing was sent.
+    pub fn name_endpoint(&mut self, endpoint: &Arc<Endpoint>) {
         self.endpoint = Some(Arc::clone(endpoint));
+    }
+
+    /// The endpoint that was asked last.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.endpoint.as_ref()
+    }
+
+    /// An attempt that took so long brought no answer.
+    pub fn attempt_failed(&mut self, took: Duration) {
+        self.cost.failed += 1;
+        self.cost.failed_time += took;
+    }
+
+    /// Whether anybody asks what the attempts cost.
+    #[must_use]
+    pub fn shows_cost(&self) -> bool {
+        self.recorder.sink.as_ref().is_some_and(Sink::shows_cost)
+    }
+
+    /// The attempt that brought the answer cost so much; what failed before it is known already.
+    pub fn attempt_answered(&mut self, cost: Cost) {
+        self.cost = Cost { failed: self.cost.failed, failed_time: self.cost.failed_time, ..cost };
     }
 
     /// The client gets `status`.
@@ -196,6 +229,17 @@ impl Exchange {
         self.outcome = Outcome::Answered(answer.status);
         self.router_error = answer.router_error;
         self.response_bytes = answer.body.map_or(0, |body| body.len() as u64 + 1);
+    }
+
+    /// Notes a `;` in the target, which apps read in more than one way. Only the log says so, and only if there is
+    /// nothing worse to say.
+    fn note_semicolon(&mut self) {
+        const SEMICOLON: &str = "deprecated-semicolon-params";
+        let target = self.request.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        if memchr::memchr(b';', target.as_bytes()).is_some() {
+            tracing::warn!(target: "proxy", vcap_request_id = self.request_id(), "{SEMICOLON}");
+            self.router_error.get_or_insert_with(|| SEMICOLON.to_owned());
+        }
     }
 
     fn count(&self, status: u16, took: Duration, router_time: Duration) {
@@ -236,6 +280,8 @@ impl Exchange {
             app_index: facts.map_or("", |facts| &facts.instance_index),
             instance_id: facts.map_or("", |facts| &facts.instance_id),
             router_error: self.router_error.as_deref().unwrap_or_default().as_bytes(),
+            cost: self.cost,
+            headers,
         });
     }
 }
@@ -245,7 +291,7 @@ impl Exchange {
 pub fn host(request: &Parts) -> &[u8] {
     match request.uri.authority() {
         Some(authority) => authority.as_str().as_bytes(),
-        None => request.headers.get(HOST).map_or(b"", http::HeaderValue::as_bytes),
+        None => request.headers.get(HOST).map_or(b"", HeaderValue::as_bytes),
     }
 }
 
@@ -261,7 +307,7 @@ pub fn target(request: &Parts) -> Cow<'_, str> {
 }
 
 fn field<'h>(headers: &'h HeaderMap, name: &str) -> &'h [u8] {
-    headers.get(name).map_or(b"", http::HeaderValue::as_bytes)
+    headers.get(name).map_or(b"", HeaderValue::as_bytes)
 }
 
 impl Drop for Exchange {
@@ -276,6 +322,7 @@ impl Drop for Exchange {
             }
         }
         if let Outcome::Answered(status) = self.outcome {
+            self.note_semicolon();
             let now = Instant::now();
             let took = now.duration_since(self.started);
             let router_time = self.proxied.map_or(Duration::ZERO, |begun| begun.duration_since(self.started));

@@ -8,10 +8,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Proxy, prepare::Prepared, request_body::RequestBody};
+use super::{Proxy, affinity, prepare::Prepared, request_body::RequestBody};
 use crate::{
     failure::{Failure, Fate, Retry, Verdict},
     observe::{
+        access_log::Cost,
         exchange::{Exchange, host, target},
         failures,
         metrics::Tally,
@@ -23,7 +24,7 @@ use crate::{
         pool::Pool,
     },
     table::Reported,
-    upstream::{Facts, Reply, SendFailed, connection::Terms, replay::Replayable, request::RequestHead},
+    upstream::{Facts, Reply, SendFailed, connection::Terms, dial::Timings, replay::Replayable, request::RequestHead},
 };
 
 impl Proxy {
@@ -35,7 +36,7 @@ impl Proxy {
         mut body: Replayable<RequestBody>,
         mut now: std::time::Instant,
     ) -> Result<Reply<RequestBody>, Failure> {
-        let mut rotation = Rotation::new(pool, None);
+        let mut rotation = Rotation::new(pool, affinity::wish(pool, exchange));
         let mut counted = 0;
         let mut tries = 0_u32;
         let mut last: Option<Failure> = None;
@@ -48,10 +49,14 @@ impl Proxy {
             tries += 1;
             exchange.attempt(lease.endpoint());
             let failed = match self.try_endpoint(exchange, lease.endpoint(), prepared, body, now).await {
-                Ok(reply) => return Ok(reply),
+                Ok((reply, facts)) => {
+                    note_cost(exchange, &facts, now);
+                    return Ok(reply);
+                }
                 Err(failed) => failed,
             };
             exchange.received_bytes(failed.received);
+            exchange.attempt_failed(now.elapsed());
             let verdict = failed.failure.verdict();
             self.judge(exchange, pool, &lease, &failed, verdict, tries);
             let more = verdict.proven_unsent && rotation.untried_tls(pool) && self.in_time(exchange);
@@ -78,7 +83,7 @@ impl Proxy {
         prepared: &Prepared,
         body: Replayable<RequestBody>,
         now: std::time::Instant,
-    ) -> Result<Reply<RequestBody>, SendFailed<RequestBody>> {
+    ) -> Result<(Reply<RequestBody>, Facts), SendFailed<RequestBody>> {
         let facts = &endpoint.facts;
         let instance = if facts.instance_id.is_empty() { endpoint.peer.address() } else { &facts.instance_id };
         let target = target(&exchange.request);
@@ -118,7 +123,7 @@ impl Proxy {
         let _in_flight = endpoint.begin();
         let (reply, facts) = self.upstream.send(&endpoint.peer, &head, body, &terms, replayable).await?;
         exchange.shard().count(if facts.reused { Tally::UpstreamReused } else { Tally::UpstreamOpened });
-        Ok(reply)
+        Ok((reply, facts))
     }
 
     /// Tells the table, the metrics and the log what an attempt has shown about its endpoint.
@@ -165,6 +170,14 @@ impl Proxy {
     /// Attempts that do not count end with the time that one request may take.
     fn in_time(&self, exchange: &Exchange) -> bool {
         self.settings.endpoint_timeout.is_none_or(|timeout| exchange.started().elapsed() < timeout)
+    }
+}
+
+/// Notes what the answered attempt, begun at `begun`, took, if the access log shows that.
+fn note_cost(exchange: &mut Exchange, facts: &Facts, begun: std::time::Instant) {
+    if exchange.shows_cost() {
+        let Timings { dns, dial, tls, local } = facts.timings();
+        exchange.attempt_answered(Cost { backend: Some(begun.elapsed()), dns, dial, tls, local, ..Cost::default() });
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`Proxy::handle`] is that line in code; each step has a module of its own, and no step writes a status.
 
 pub mod admit;
+mod affinity;
 pub mod attempt;
 pub mod body;
 pub mod http2;
@@ -11,6 +12,7 @@ pub mod prepare;
 pub mod reply;
 pub mod request_body;
 pub mod resolve;
+pub mod rules;
 pub mod tunnel;
 
 use std::{
@@ -25,16 +27,17 @@ use self::{
     body::ClientBody,
     prepare::Prepared,
     request_body::{RequestBody, Source},
+    rules::Rules,
 };
 use crate::{
     failure::{Counter, Failure},
     headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
     lifecycle::{Drain, Stopping},
     observe::{
-        exchange::{Client, Exchange, Recorder},
+        exchange::{Client, Exchange, Recorder, host, target},
         metrics::Tally,
     },
-    route::{moment::Moment, pick},
+    route::{moment::Moment, pick, pool::Pool},
     table::Table,
     upstream::{Reply, Upstream, replay::Replayable},
 };
@@ -58,6 +61,8 @@ pub struct Settings {
     pub max_response_head: usize,
     /// Whether a client's `X-Forwarded-Client-Cert` is believed (`forwarded_client_cert: always_forward`).
     pub believes_client_cert: bool,
+    /// What is added to, removed from and asked of heads.
+    pub rules: Arc<Rules>,
 }
 
 /// The request path of one worker.
@@ -90,22 +95,32 @@ impl Proxy {
             self.recorder.shard.count(Tally::GateRefused);
             return reply::refused(refused);
         }
-        let wants = if noted.upgrade && noted.connection { hop_by_hop::upgrade(&parts.headers) } else { None };
-        if noted.connection && hop_by_hop::remove_named(&mut parts.headers) {
+        // HTTP/1.0 switches to nothing (RFC 9110 section 7.8), nor does HTTP/2 this way.
+        let may_switch = noted.upgrade && noted.connection && parts.version == Version::HTTP_11;
+        let wants = if may_switch { hop_by_hop::upgrade(&parts.headers) } else { None };
+        let rules = &*self.settings.rules;
+        if noted.connection && hop_by_hop::remove_named(&mut parts.headers, &rules.kept) {
             noted = Noted::of(&parts.headers);
         }
         if noted.client_cert && !self.settings.believes_client_cert {
             // No client presents a certificate here, so whatever the field says was made up.
             parts.headers.remove("x-forwarded-client-cert");
         }
-        let id = prepare::request_id();
+        let id = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
         let body = RequestBody::new(incoming, noted.expect, Source::of(http2, noted.codings > 0, client));
         let body = Replayable::new(body, length);
 
+        if let Some(health) = rules.health(&exchange.request.headers, &noted) {
+            return self.finish(reply::health(health, exchange), false);
+        }
+        if noted.trace_key {
+            exchange.shown = rules.shown_to(&exchange.request.headers).cloned();
+        }
+
         let mut last = false;
-        let mut response = match self.try_handle(&mut exchange, noted, body, wants.as_ref()).await {
+        let response = match self.try_handle(&mut exchange, noted, body, wants.as_ref()).await {
             Ok(Reply::Response(head, body)) => {
                 last |= body.leaves_body_unread();
                 reply::endpoint(head, body, exchange)
@@ -118,7 +133,15 @@ impl Proxy {
             }
             Err(failure) => self.fail(&failure, exchange, wants.as_ref()),
         };
-        if !http2 && (last || self.leaving.is_asked()) {
+        self.finish(response, last)
+    }
+
+    /// What all answers have in common. The `last` one of a connection says so.
+    fn finish(&self, mut response: Response<ClientBody>, last: bool) -> Response<ClientBody> {
+        if let Some(rewrite) = &self.settings.rules.rewrite {
+            rewrite.apply(response.headers_mut());
+        }
+        if last || self.leaving.is_asked() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -136,8 +159,25 @@ impl Proxy {
         let now = Instant::now();
         exchange.shard().route_lookup_time(now.duration_since(exchange.started()));
         let pool = pool?;
+        self.measure(exchange, &pool, now)?;
         let prepared = Prepared::new(exchange, noted, &self.settings, wants);
         self.attempt(exchange, &pool, &prepared, body, now).await
+    }
+
+    /// Refuses a request whose head is larger than the configuration allows; its record names an endpoint of the
+    /// route, so that the app's owner learns of it.
+    fn measure(&self, exchange: &mut Exchange, pool: &Pool, now: Instant) -> Result<(), Failure> {
+        let Some(limits) = &self.settings.rules.request_limits else { return Ok(()) };
+        let request = &exchange.request;
+        if !limits.are_exceeded(request, &target(request), host(request)) {
+            return Ok(());
+        }
+        if let Ok(lease) =
+            pick::Rotation::new(pool, pick::Wish::default()).next(pool, self.moment(now), &self.settings.pick)
+        {
+            exchange.name_endpoint(lease.endpoint());
+        }
+        Err(Failure::RequestTooLarge)
     }
 
     fn fail(&self, failure: &Failure, exchange: Box<Exchange>, wants: Option<&HeaderValue>) -> Response<ClientBody> {

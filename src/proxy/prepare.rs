@@ -7,7 +7,6 @@ use http::{
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
     request::Parts,
 };
-use uuid::Uuid;
 
 use super::{Settings, tunnel};
 use crate::{
@@ -108,13 +107,4 @@ pub fn content_length(request: &Parts) -> Option<u64> {
         return None;
     }
     request.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// A random UUID as text. It names a request in logs; nothing rests on its being hard to guess.
-#[must_use]
-pub fn request_id() -> [u8; 36] {
-    let uuid: Uuid = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid();
-    let mut text = [0; 36];
-    uuid.hyphenated().encode_lower(&mut text);
-    text
 }

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPIRES, X_CONTENT_TYPE_OPTIONS},
 };
 use hyper::ext::ReasonPhrase;
 
 use super::{admit::Refused, body::ClientBody, request_body::RequestBody};
 use crate::{
     failure::{Failure, reason_phrase},
+    lifecycle::Health,
     observe::exchange::Exchange,
     upstream::{reply::ReplyBody, response::Head},
 };
@@ -50,6 +51,21 @@ pub fn failure(failure: &Failure, mut exchange: Box<Exchange>) -> Response<Clien
     response
 }
 
+/// The answer to a load balancer's health check.
+pub fn health(health: Health, mut exchange: Box<Exchange>) -> Response<ClientBody> {
+    let (status, text) = match health {
+        Health::Healthy => (StatusCode::OK, "ok\n"),
+        Health::Initializing | Health::Degraded => (StatusCode::SERVICE_UNAVAILABLE, ""),
+    };
+    exchange.answer(status.as_u16());
+    let mut response = Response::new(ClientBody::own(Bytes::from_static(text.as_bytes()), Some(exchange)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=0"));
+    headers.insert(EXPIRES, HeaderValue::from_static("0"));
+    response
+}
+
 /// The answer of the gate.
 pub fn refused(why: Refused) -> Response<ClientBody> {
     let (status, reason, text) = why.answer();
@@ -81,10 +97,16 @@ pub fn endpoint(head: Head, body: ReplyBody<RequestBody>, mut exchange: Box<Exch
     response
 }
 
-/// Adds `X-Vcap-Request-Id` unless the endpoint set it.
+/// Adds `X-Vcap-Request-Id` unless the endpoint set it, and the way that the request took for those who may see it.
 pub fn name_request(headers: &mut http::HeaderMap, exchange: &Exchange) {
     if let http::header::Entry::Vacant(vacant) = headers.entry(&REQUEST_ID) {
         vacant.insert(field_value(exchange.request_id()));
+    }
+    if let (Some(router), Some(endpoint)) = (&exchange.shown, exchange.endpoint()) {
+        let address = field_value(endpoint.peer.address());
+        headers.insert("x-vcap-router", router.clone());
+        headers.insert("x-vcap-backend", address.clone());
+        headers.insert("x-cf-routeendpoint", address);
     }
 }
 

@@ -1,11 +1,12 @@
 //! The access log, line by line as Gorouter writes it.
 
+use serde_json::json;
 use trueroute_testkit::{App, app::Reply, eventually};
 
 use super::{
     message::{HELLO, ask, is_uuid, without_local_port},
     scene::{APP_ID, INSTANCE_ID, Scene, plain, raw, recorded},
-    support::PATIENCE,
+    support::{self, PATIENCE},
 };
 
 /// A line with what changes from run to run replaced: times, the request's id, the client's port, the app's address.
@@ -254,4 +255,124 @@ async fn a_tunnel_leaves_its_line_when_it_ends() {
         served("-")
     );
     assert_eq!(steady(&line, &scene.app), expected);
+}
+
+#[tokio::test]
+async fn fields_of_the_request_are_logged_by_name() {
+    let router = recorded().set("extra_headers_to_log", json!(["X-A", "Accept", "X-Vcap-Request-Id"]));
+    let scene = Scene::with(router).await;
+    for (request, logged) in [
+        (
+            ask("GET /1 HTTP/1.1", &["Accept: */*", "X-A: one", "X-A: two", "X-Vcap-Request-Id: made up"], ""),
+            "x_cf_routererror:\"-\" x_a:\"one\" accept:\"*/*\" x_vcap_request_id:\"<uuid>\"",
+        ),
+        (
+            ask("GET /2 HTTP/1.1", &["Host: nowhere.example.com", "X-A: a\"b"], ""),
+            "x_cf_routererror:\"unknown_route\" x_a:\"a\\\"b\" accept:\"-\" x_vcap_request_id:\"<uuid>\"",
+        ),
+    ] {
+        scene.exchange(&request).await;
+        let line = scene.access_log_line(request.split(' ').nth(1).unwrap()).await;
+        let (line, id) = line.strip_suffix('"').unwrap().rsplit_once('"').unwrap();
+        assert!(is_uuid(id) && line.contains(&format!(" vcap_request_id:\"{id}\" ")), "{line}");
+        let line = format!("{line}\"<uuid>\"");
+        assert!(line.ends_with(logged), "{logged} does not end {line}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_private_stays_out_of_the_log() {
+    let router = recorded()
+        .set("logging", json!({"redact_query_params": "hash", "disable_log_forwarded_for": true}))
+        .set("logging.disable_log_source_ip", true);
+    let scene = Scene::with(router).await;
+    let private = |start: &str, error: &str| {
+        let end = served(error).replace("x_forwarded_for:\"127.0.0.1\"", "x_forwarded_for:\"-\"");
+        format!("app.example.com - [<time>] \"{start} HTTP/1.1\" 200 0 5 \"-\" \"-\" \"-\" \"<app>\" {end}")
+    };
+    for (count, (start, logged)) in [
+        ("GET /", "GET /"),
+        ("GET /a/b?x=1&y=%20", "GET /a/b?hash=5b4cfdb9567e216660e8877d2a667ed9a64121ad"),
+        ("POST /?secret=1", "POST /?secret=1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = ask(&format!("{start} HTTP/1.1"), &["X-Forwarded-For: 1.2.3.4", "Content-Length: 0"], "");
+        assert_eq!(scene.send(&request, "GET").await.unwrap().0.status, 200);
+        let lines = scene.lines(count + 1).await;
+        // The place of the client's address is the one that `steady` looks for.
+        let line = lines[count].replacen(" \"-\" \"-\" \"-\" ", " \"-\" \"-\" \"127.0.0.1:1\" ", 1);
+        assert_eq!(steady(&line, &scene.app).replace("\"<client>\"", "\"-\""), private(logged, "-"));
+        assert!(!lines[count].contains("1.2.3.4"), "{}", lines[count]);
+        assert_eq!(scene.app_got().start, format!("{start} HTTP/1.1"));
+    }
+    // The router's own answers are no exception.
+    scene.exchange(&ask("GET /?q=1 HTTP/1.1", &["Host: nowhere.example.com", "X-Forwarded-For: 1.2.3.4"], "")).await;
+    let line = scene.access_log_line("nowhere.example.com").await;
+    assert!(line.contains("GET /?hash=") && line.contains(" \"-\" \"-\" \"-\" \"-\" x_forwarded_for:\"-\" "), "{line}");
+}
+
+#[tokio::test]
+async fn no_query_at_all_is_logged_where_that_is_asked_for() {
+    let scene = Scene::with(recorded().set("logging", json!({"redact_query_params": "all"}))).await;
+    scene.exchange(&ask("GET /a?secret=1 HTTP/1.1", &[], "")).await;
+    let line = scene.access_log_line("app.example.com").await;
+    assert!(line.contains("] \"GET /a HTTP/1.1\" 200 "), "{line}");
+    assert_eq!(scene.app_got().start, "GET /a?secret=1 HTTP/1.1");
+}
+
+/// The value of `name:` in a line.
+fn value<'l>(line: &'l str, name: &str) -> &'l str {
+    let (_, rest) = line.split_once(&format!(" {name}:")).unwrap_or_else(|| panic!("no {name} in {line}"));
+    rest.split(' ').next().unwrap()
+}
+
+fn is_time(text: &str) -> bool {
+    text.split_once('.').is_some_and(|(whole, rest)| whole.parse::<u64>().is_ok() && rest.len() == 6)
+}
+
+#[tokio::test]
+async fn what_the_attempts_cost_is_logged() {
+    let names = ["dial_time", "tls_time", "nonsense", "failed_attempts", "failed_attempts_time", "backend_time"];
+    let names = [&names[..], &["dns_time", "local_address"]].concat();
+    let router = recorded().set("disable_keep_alives", false).set("go_max_procs", 1);
+    let router = router.set("logging", json!({"extra_access_log_fields": names}));
+    let scene = Scene::with(router).await;
+    let line = async |path: &str| {
+        assert_eq!(scene.get("app.example.com", path).await.status, 200);
+        scene.access_log_line(&format!("GET {path} ")).await
+    };
+    let first = line("/first").await;
+    let order: Vec<usize> = names.iter().filter_map(|name| first.find(&format!(" {name}:"))).collect();
+    assert!(order.len() == 7 && order.is_sorted() && !first.contains("nonsense"), "{first}");
+    assert!(is_time(value(&first, "dial_time")) && is_time(value(&first, "backend_time")), "{first}");
+    let rest = ["tls_time", "dns_time", "failed_attempts_time", "failed_attempts"].map(|name| value(&first, name));
+    assert_eq!(rest, ["\"-\"", "\"-\"", "\"-\"", "0"], "{first}");
+    assert!(value(&first, "local_address").starts_with("\"127.0.0.1:"), "{first}");
+    // On a connection that was there already nothing is dialled.
+    scene.app_says(Reply::text("again"));
+    line("/second").await;
+    let third = line("/third").await;
+    assert_eq!((value(&third, "dial_time"), value(&third, "failed_attempts")), ("\"-\"", "0"), "{third}");
+    assert!(value(&third, "local_address").starts_with("\"127.0.0.1:"), "{third}");
+    // An endpoint that is gone costs an attempt.
+    let gone = trueroute_testkit::peers::refuses_connections();
+    scene.register(&plain(gone.addr()).uri("gone.example.com")).await;
+    assert_eq!(scene.get("gone.example.com", "/gone").await.status, 502);
+    let line = scene.access_log_line("GET /gone ").await;
+    assert!(
+        value(&line, "failed_attempts").parse::<u32>().unwrap() > 0 && is_time(value(&line, "failed_attempts_time"))
+    );
+    assert_eq!(["dial_time", "backend_time", "local_address"].map(|name| value(&line, name)), ["\"-\""; 3], "{line}");
+}
+
+#[tokio::test]
+async fn the_cost_of_a_proof_is_logged() {
+    let router = support::Scene::new().router().set("logging", json!({"extra_access_log_fields": ["tls_time"]}));
+    let router = router.start().await;
+    let _instance = router.instance("app").uri("app.example.com").register().await;
+    assert_eq!(router.get("app.example.com", "/").await.status, 200);
+    let line = router.access_log_line("app.example.com").await;
+    assert!(is_time(value(&line, "tls_time")), "{line}");
 }

@@ -14,7 +14,8 @@ fn every_named_test_exists() {
         .collect();
     assert!(names.len() > 20, "{names:?}");
     for (module, test) in names {
-        let sources = ["http_stories", "process_stories"].map(|dir| root.join(format!("tests/{dir}/{module}.rs")));
+        let sources = ["http_stories", "header_rules", "process_stories"]
+            .map(|dir| root.join(format!("tests/{dir}/{module}.rs")));
         let source: String = sources.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
         assert!(source.contains(&format!("async fn {test}()")), "{module}::{test}");
     }

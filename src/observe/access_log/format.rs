@@ -1,25 +1,32 @@
 //! The bytes of a line.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::Entry;
+use super::{Entry, Fields};
 use crate::observe::stamp::Stamp;
 
 /// Formats lines; allocates nothing but what the output needs to grow.
 #[derive(Debug, Default)]
 pub(super) struct Formatter {
     stamp: Stamp,
+    fields: Arc<Fields>,
 }
 
 impl Formatter {
+    /// One whose lines show what `fields` says.
+    pub(super) fn showing(fields: Arc<Fields>) -> Self {
+        Self { stamp: Stamp::default(), fields }
+    }
+
     pub(super) fn line(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
+        let privacy = self.fields.privacy();
         out.extend_from_slice(entry.host);
         out.extend_from_slice(b" - [");
         self.stamp.write(entry.received, out);
         out.extend_from_slice(b"] \"");
         quote(entry.method.as_bytes(), out);
         out.push(b' ');
-        quote(entry.target, out);
+        self.fields.show_target(entry.method, entry.target, |piece| quote(piece, out));
         out.push(b' ');
         quote(entry.protocol.as_bytes(), out);
         out.extend_from_slice(b"\" ");
@@ -33,9 +40,9 @@ impl Formatter {
         }
         field(b" ", entry.referer, out);
         field(b" ", entry.user_agent, out);
-        field(b" ", entry.remote_addr.as_bytes(), out);
+        field(b" ", if privacy.hides_source { b"" } else { entry.remote_addr.as_bytes() }, out);
         field(b" ", entry.backend_addr.as_bytes(), out);
-        field(b" x_forwarded_for:", entry.x_forwarded_for, out);
+        field(b" x_forwarded_for:", if privacy.hides_forwarded_for { b"" } else { entry.x_forwarded_for }, out);
         field(b" x_forwarded_proto:", entry.x_forwarded_proto, out);
         field(b" vcap_request_id:", entry.request_id, out);
         seconds(b" response_time:", entry.response_time, out);
@@ -43,16 +50,18 @@ impl Formatter {
         field(b" app_id:", entry.app_id.as_bytes(), out);
         field(b" app_index:", entry.app_index.as_bytes(), out);
         field(b" instance_id:", entry.instance_id.as_bytes(), out);
+        self.fields.write_extras(&entry.cost, out);
         field(b" x_cf_routererror:", entry.router_error, out);
+        self.fields.write_headers(entry, out);
         out.push(b'\n');
     }
 }
 
-fn number(value: u64, out: &mut Vec<u8>) {
+pub(super) fn number(value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+pub(super) fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     if value.is_empty() {
         out.extend_from_slice(b"\"-\"");
@@ -64,7 +73,7 @@ fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Seconds with six decimals, rounded to the nearest microsecond.
-fn seconds(name: &[u8], value: Option<Duration>, out: &mut Vec<u8>) {
+pub(super) fn seconds(name: &[u8], value: Option<Duration>, out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     let Some(value) = value else {
         out.extend_from_slice(b"\"-\"");

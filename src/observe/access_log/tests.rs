@@ -1,4 +1,5 @@
 use std::os::unix::fs::PermissionsExt;
+use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
 use chrono::{DateTime, Local};
@@ -8,7 +9,7 @@ use super::*;
 
 const RECEIVED: Duration = Duration::from_nanos(1_732_100_000_000_000_042);
 
-fn proxied() -> Entry<'static> {
+pub(super) fn proxied() -> Entry<'static> {
     Entry {
         host: b"app.example.com",
         received: UNIX_EPOCH + RECEIVED,
@@ -31,8 +32,12 @@ fn proxied() -> Entry<'static> {
         app_index: "0",
         instance_id: "0a1b2c3d-0000-4000-8000-000000000005",
         router_error: b"",
+        cost: Cost::default(),
+        headers: NO_FIELDS.get_or_init(HeaderMap::new),
     }
 }
+
+static NO_FIELDS: OnceLock<HeaderMap> = OnceLock::new();
 
 fn unrouted() -> Entry<'static> {
     Entry {

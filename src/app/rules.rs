@@ -1,0 +1,63 @@
+//! From the configuration to the rules about heads.
+
+use std::net::IpAddr;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::{
+    config::{Config, HttpRewrite},
+    headers::{rewrite::Rewrite, size::Limits, trace::Tracing},
+    lifecycle::Readiness,
+    proxy::rules::{HealthCheck, Rules, TraceKey},
+};
+
+/// What Gorouter's server, and ours, refuses in any case.
+const LARGEST_HEAD: usize = 1 << 20;
+
+/// The rules. Names and values that cannot stand in a head are warned of and left out.
+pub(super) fn rules(config: &Config, own_ip: IpAddr, readiness: &Readiness) -> Rules {
+    let trace_key = (!config.trace_key.is_empty()).then(|| TraceKey {
+        key: config.trace_key.expose().as_bytes().into(),
+        router: HeaderValue::from_str(&own_ip.to_string()).unwrap_or(HeaderValue::from_static("")),
+    });
+    let agent = config.healthcheck_user_agent.as_str();
+    let lines = config.max_request_headers.map(std::num::NonZeroUsize::get);
+    let bytes = config.max_request_header_bytes;
+    let tracing = &config.tracing;
+    Rules {
+        kept: names("hop_by_hop_headers_to_filter", &config.hop_by_hop_headers_to_filter),
+        rewrite: rewrite(&config.http_rewrite),
+        trace_key,
+        tracing: Tracing::new(tracing.enable_zipkin, tracing.enable_w3c, &tracing.w3c_tenant_id),
+        health_check: (!agent.is_empty()).then(|| HealthCheck { agent: agent.into(), readiness: readiness.clone() }),
+        request_limits: (bytes < LARGEST_HEAD || lines.is_some()).then_some(Limits { bytes, lines }),
+    }
+}
+
+fn rewrite(wanted: &HttpRewrite) -> Option<Rewrite> {
+    let add = |(name, value): &(String, String)| {
+        let name = name_of("http_rewrite.responses.add_headers_if_not_present", name)?;
+        let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) else {
+            tracing::warn!(warning = %format!("http_rewrite: the value of {name} cannot be sent"), "config-warning");
+            return None;
+        };
+        Some((name, value))
+    };
+    let rewrite = Rewrite {
+        remove: names("http_rewrite.responses.remove_headers", &wanted.remove_headers),
+        add: wanted.add_headers_if_not_present.iter().filter_map(add).collect(),
+    };
+    (rewrite != Rewrite::default()).then_some(rewrite)
+}
+
+fn names(key: &str, texts: &[String]) -> Vec<HeaderName> {
+    texts.iter().filter_map(|text| name_of(key, text)).collect()
+}
+
+fn name_of(key: &str, text: &str) -> Option<HeaderName> {
+    let name = HeaderName::from_bytes(text.as_bytes()).ok();
+    if name.is_none() {
+        tracing::warn!(warning = %format!("{key}: {text:?} is not the name of a header"), "config-warning");
+    }
+    name
+}

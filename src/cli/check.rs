@@ -1,0 +1,170 @@
+//! `trueroute check`: everything that is wrong or odd about a configuration, before it is used.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::json;
+use trueroute_identity::Credentials;
+
+use super::read;
+use crate::{
+    app,
+    config::{self, Config, ConfigError, KeyPair},
+};
+
+/// Certificates that end sooner than this are warned of.
+const SOON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What there is to say about a file.
+#[derive(Debug, Default)]
+struct Findings {
+    /// Each keeps the router from starting.
+    problems: Vec<String>,
+    /// Each is worth a look.
+    warnings: Vec<String>,
+}
+
+/// Checks the file at `path` and prints what it finds; returns whether the router would start with it.
+///
+/// # Errors
+/// What writing to `out` says.
+pub fn run(path: &Path, as_json: bool, out: &mut impl Write) -> io::Result<bool> {
+    let findings = match read(path) {
+        Ok(text) => findings(&text, SystemTime::now()),
+        Err(error) => Findings { problems: vec![error], warnings: Vec::new() },
+    };
+    let good = findings.problems.is_empty();
+    if as_json {
+        let Findings { problems, warnings } = &findings;
+        let all = json!({ "file": path, "ok": good, "problems": problems, "warnings": warnings });
+        serde_json::to_writer_pretty(&mut *out, &all)?;
+        writeln!(out)?;
+        return Ok(good);
+    }
+    for problem in &findings.problems {
+        writeln!(out, "error: {problem}")?;
+    }
+    for warning in &findings.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let verdict = if good { "the router starts with it" } else { "the router does not start with it" };
+    writeln!(out, "{}: {verdict}", path.display())?;
+    Ok(good)
+}
+
+fn findings(text: &str, now: SystemTime) -> Findings {
+    let parsed = match config::survey(text) {
+        Ok(parsed) => parsed,
+        Err(errors) => {
+            let problems = errors.iter().map(ConfigError::to_string).collect();
+            return Findings { problems, warnings: Vec::new() };
+        }
+    };
+    let mut warnings: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
+    let config = parsed.config;
+    for key in config.not_acted_on() {
+        warnings.push(format!("{key}: this version does not act on it"));
+    }
+    let mut problems: Vec<String> = app::preflight(&config).iter().map(ToString::to_string).collect();
+    for (key, pair) in pairs(&config) {
+        match Credentials::from_pem(pair.cert_chain(), pair.private_key()) {
+            Ok(credentials) => warnings.extend(dates(&key, &credentials, now)),
+            // Whoever uses the pair may have told it already.
+            Err(_) if problems.iter().any(|problem| problem.starts_with(&*key)) => {}
+            Err(error) => problems.push(format!("{key}: {error}")),
+        }
+    }
+    Findings { problems, warnings }
+}
+
+/// Every certificate that the router shows, under the key of its chain.
+fn pairs(config: &Config) -> Vec<(String, &KeyPair)> {
+    let front = config.front_tls.iter().flat_map(|front| &front.certificates);
+    let front = front.enumerate().map(|(index, pair)| (format!("tls_pem[{index}]"), pair));
+    let named = [
+        ("backends.cert_chain", config.backends.key_pair.as_ref()),
+        ("nats.cert_chain", config.nats.tls.as_ref().map(|tls| &tls.key_pair)),
+        ("status.tls.certificate", config.status.tls.as_ref().map(|tls| &tls.key_pair)),
+        ("route_services.cert_chain", config.route_services.key_pair.as_ref()),
+        ("routing_api.cert_chain", config.routing_api.as_ref().map(|api| &api.key_pair)),
+    ];
+    let named = named.into_iter().filter_map(|(key, pair)| Some((key.to_owned(), pair?)));
+    front.chain(named).collect()
+}
+
+fn dates(key: &str, credentials: &Credentials, now: SystemTime) -> Option<String> {
+    let days = |span: Duration| span.as_secs() / (24 * 60 * 60);
+    if credentials.not_before() > now {
+        return Some(format!("{key}: the certificate is not valid yet"));
+    }
+    match credentials.not_after().duration_since(now) {
+        Ok(left) if left > SOON => None,
+        Ok(left) => Some(format!("{key}: the certificate ends in {} days", days(left))),
+        Err(over) => Some(format!("{key}: the certificate ended {} days ago", days(over.duration()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trueroute_testkit::{Tempdir, pki::Authority};
+
+    use super::*;
+
+    fn pem(leaf: &trueroute_testkit::pki::Leaf) -> (String, String) {
+        let dir = Tempdir::new().unwrap();
+        let files = leaf.write_to(dir.path(), "leaf");
+        let read = |path| std::fs::read_to_string(path).unwrap().replace('\n', "\\n");
+        (read(files.cert), read(files.key))
+    }
+
+    #[test]
+    fn every_problem_is_named_not_only_the_first() {
+        let text =
+            "port: many\nendpoint_timeout: 5\nnats: {hosts: [{hostname: a, port: 0}]}\nenable_ssl: true\nunknown: 1\n";
+        let found = findings(text, SystemTime::now());
+        let keys: Vec<&str> = found.problems.iter().filter_map(|problem| problem.split(':').next()).collect();
+        for key in
+            ["port", "endpoint_timeout", "nats.hosts[0].port", "tls_pem", "cipher_suites", "client_cert_validation"]
+        {
+            assert!(keys.contains(&key), "{key} in {:#?}", found.problems);
+        }
+        assert_eq!(keys.len(), 6, "{:#?}", found.problems);
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_its_certificate_is_a_problem() {
+        let ca = Authority::new("ca");
+        let (chain, _) = pem(&ca.router_client("router").issue());
+        let (_, key) = pem(&ca.router_client("other").issue());
+        for key_of in ["backends", "route_services"] {
+            let text = format!("{key_of}: {{cert_chain: \"{chain}\", private_key: \"{key}\"}}\n");
+            let found = findings(&text, SystemTime::now());
+            assert_eq!(found.problems.len(), 1, "{:#?}", found.problems);
+            assert!(found.problems[0].starts_with(key_of), "{:#?}", found.problems);
+        }
+    }
+
+    #[test]
+    fn certificates_that_end_are_warned_of() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let begun = SystemTime::now() - day;
+        let leaf = Authority::new("ca").router_client("router").not_before(begun).not_after(begun + 60 * day);
+        let (chain, key) = pem(&leaf.issue());
+        let text = format!("backends: {{cert_chain: \"{chain}\", private_key: \"{key}\"}}\n");
+        let credentials = config::parse(&text).unwrap().config.backends.key_pair.unwrap();
+        let ends = Credentials::from_pem(credentials.cert_chain(), credentials.private_key()).unwrap().not_after();
+        for (now, said) in [
+            (ends - 40 * day, None),
+            (ends - 5 * day, Some("backends.cert_chain: the certificate ends in 5 days")),
+            (begun - day, Some("backends.cert_chain: the certificate is not valid yet")),
+            (ends + 3 * day, Some("backends.cert_chain: the certificate ended 3 days ago")),
+        ] {
+            let found = findings(&text, now);
+            assert!(found.problems.is_empty(), "{:#?}", found.problems);
+            assert_eq!(found.warnings.first().map(String::as_str), said);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What the program says beside routing.
+
+use std::process::{Command, Output};
+
+use trueroute_testkit::Tempdir;
+
+fn trueroute(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_trueroute")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap()
+}
+
+/// Runs a command on a file of this text: the exit code and what it prints.
+fn on_file(command: &[&str], yml: &str) -> (i32, String) {
+    let dir = Tempdir::new().unwrap();
+    let file = dir.path().join("gorouter.yml");
+    std::fs::write(&file, yml).unwrap();
+    let output = trueroute(&[command, &["-c", file.to_str().unwrap()]].concat());
+    assert_eq!(text(&output.stderr), "");
+    (output.status.code().unwrap(), text(&output.stdout).replace(file.to_str().unwrap(), "FILE"))
+}
+
+#[test]
+fn check_names_every_problem_and_leaves_with_1() {
+    let (code, said) = on_file(&["check"], "port: many\nbackends: {max_conns: x}\nodd: 1\n");
+    let wanted = "error: port: cannot unmarshal !!str `many` into uint16 (line 1)\n\
+                  error: backends.max_conns: cannot unmarshal !!str `x` into int (line 2)\n\
+                  FILE: the router does not start with it\n";
+    assert_eq!((code, &*said), (1, wanted));
+}
+
+#[test]
+fn check_warns_of_what_is_odd_and_leaves_with_0() {
+    let (code, said) = on_file(&["check"], "port: 80\nodd: 1\n");
+    assert_eq!((code, &*said), (0, "warning: unknown key odd (line 2)\nFILE: the router starts with it\n"));
+    let (code, said) = on_file(&["check", "--json"], "port: 80\nodd: 1\n");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let wanted =
+        serde_json::json!({"file": "FILE", "ok": true, "problems": [], "warnings": ["unknown key odd (line 2)"]});
+    assert_eq!((code, said), (0, wanted));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let output = trueroute(&["check", "-c", "/nowhere/gorouter.yml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).starts_with("error: cannot read /nowhere/gorouter.yml: No such file"), "{output:?}");
+}
+
+#[test]
+fn explain_shows_every_key_and_marks_the_defaults() {
+    let (code, said) = on_file(&["explain"], "port: 80\nnats: {pass: s3cret}\nendpoint_timeout: 1m30s\n");
+    assert_eq!(code, 0);
+    let line = |key: &str| said.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key} in {said}"));
+    assert_eq!(line("port:"), "port: 80");
+    assert_eq!(line("endpoint_timeout:"), "endpoint_timeout: 90s");
+    assert_eq!(line("nats.pass:"), "nats.pass: (not shown)");
+    assert!(line("status.port:").starts_with("status.port: 8080 ") && line("status.port:").ends_with("# default"));
+    assert!(!said.contains("s3cret"));
+}
+
+#[test]
+fn version_completions_and_manual_are_there() {
+    assert!(text(&trueroute(&["--version"]).stdout).starts_with(concat!("trueroute ", env!("CARGO_PKG_VERSION"))));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(text(&trueroute(&["completions", shell]).stdout).contains("explain"), "{shell}");
+    }
+    let manual = trueroute(&["man"]);
+    assert!(text(&manual.stdout).contains(".TH trueroute 1"), "{manual:?}");
+}
