@@ -8,8 +8,7 @@ use super::StartError;
 use crate::{
     bus::{link::LinkSettings, secure, subscriber::Policy},
     config::{
-        AzPreference, BalancingAlgorithm, Config, ForwardedClientCert, Meters, NatsTls, RedactQueryParams,
-        RouteIntegrity, ShardingMode,
+        AzPreference, BalancingAlgorithm, Config, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode,
     },
     frontend::{deadlines::Deadlines, h1, h2},
     headers::forwarded::ProtoPolicy,
@@ -19,7 +18,7 @@ use crate::{
     },
     proxy::{self, rules::Rules},
     registration::Integrity,
-    route::{balancing::Algorithm, pick},
+    route::{balancing::Algorithm, mtls::Domains, pick},
     table::{self, Sharding},
     upstream::{dial::DialTimes, idle::Limits},
 };
@@ -78,7 +77,7 @@ pub(super) fn link(config: &Config) -> Result<LinkSettings, StartError> {
     })
 }
 
-pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
+pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> proxy::Settings {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
@@ -97,7 +96,7 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
             (false, false) => ProtoPolicy::Keep,
         },
         max_response_head: config.max_response_header_bytes,
-        believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
+        domains: domains.clone(),
         rules: Arc::clone(rules),
     }
 }

@@ -2,29 +2,24 @@
 //!
 //! [`super::h1`] and [`super::h2`] speak with it.
 
-use std::{
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use hyper::body::Incoming;
-use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpStream;
 
-use super::{deadlines::Deadlines, gather::Gather, h1, h2};
+use super::{
+    deadlines::Deadlines,
+    entry::{Entered, Entry},
+    h1, h2,
+};
 use crate::{
     lifecycle::{DrainToken, Stopping, roster::Roster},
     observe::{exchange::Client, metrics::Tally},
     proxy::{Proxy, body::ClientBody},
 };
-
-/// How long a client may take for its TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which way a client came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +47,8 @@ pub struct Arrival {
 pub struct Doorway {
     /// The request path.
     pub proxy: Arc<Proxy>,
-    /// TLS towards clients, if there is a TLS port.
-    pub tls: Option<TlsAcceptor>,
+    /// What is asked of whoever comes in.
+    pub entry: Arc<Entry>,
     /// How long clients may take.
     pub deadlines: Deadlines,
     /// What HTTP/1 clients may send.
@@ -70,25 +65,18 @@ pub struct Doorway {
 pub async fn serve(doorway: Arc<Doorway>, arrival: Arrival) {
     let Arrival { socket, from, door, token: _token } = arrival;
     let Ok(tcp) = TcpStream::from_std(socket) else { return };
-    match (door, &doorway.tls) {
-        (Door::Plain, _) => h1::serve(&doorway, Gather(tcp), client(from, false)).await,
-        (Door::Tls, Some(tls)) => match timeout(HANDSHAKE_TIMEOUT, Box::pin(tls.accept(tcp))).await {
-            // Boxed, or every client would carry room for both.
-            Ok(Ok(secured)) if secured.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                Box::pin(h2::serve(&doorway, secured, client(from, true))).await;
-            }
-            Ok(Ok(secured)) => h1::serve(&doorway, secured, client(from, true)).await,
-            Ok(Err(error)) => tracing::debug!(target: "router", client = %from, %error, "tls-handshake-failed"),
-            Err(_) => tracing::debug!(target: "router", client = %from, "tls-handshake-timed-out"),
-        },
-        (Door::Tls, None) => {}
+    match doorway.entry.admit(tcp, from, door).await {
+        Ok(Entered::Plain(stream, client)) => h1::serve(&doorway, stream, Arc::new(client)).await,
+        // Boxed, or every client would carry room for it.
+        Ok(Entered::Tls(stream, client)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            Box::pin(h2::serve(&doorway, stream, Arc::new(client))).await;
+        }
+        Ok(Entered::Tls(stream, client)) => h1::serve(&doorway, stream, Arc::new(client)).await,
+        Err(reason) => {
+            doorway.proxy.recorder.shard.count(Tally::GateRefused);
+            tracing::debug!(target: "router", client = %from, error = %reason, "client-turned-away");
+        }
     }
-}
-
-fn client(from: SocketAddr, tls: bool) -> Arc<Client> {
-    let ip = from.ip().to_canonical();
-    let address = SocketAddr::new(ip, from.port()).to_string().into();
-    Arc::new(Client { ip: ip.to_string().into(), address, tls, gone: AtomicBool::new(false) })
 }
 
 /// The reply; a panic on the way to it becomes one as well.
@@ -114,20 +102,24 @@ fn unknown_failure() -> Response<ClientBody> {
 
 #[cfg(test)]
 mod tests {
-    use std::{pin::pin, time::Instant};
+    use std::{
+        pin::pin,
+        time::{Duration, Instant},
+    };
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
     use trueroute_identity::{Dialer, DialerSettings, Trust};
 
     use super::*;
     use crate::{
-        headers::forwarded::ProtoPolicy,
+        headers::{client_cert::ClientCert, forwarded::ProtoPolicy},
         lifecycle::Drain,
         observe::{
             exchange::Recorder,
             metrics::{Buckets, Metrics},
         },
         proxy,
+        route::mtls::Domains,
         table::{self, Sharding, Table},
         upstream::{Upstream, dial::DialTimes, idle},
     };
@@ -148,7 +140,7 @@ mod tests {
             empty_pool_is_503: false,
             proto: ProtoPolicy::Keep,
             max_response_head: 1000,
-            believes_client_cert: true,
+            domains: Domains::default(),
             rules: Arc::default(),
         };
         let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
@@ -163,9 +155,10 @@ mod tests {
             leaving: Stopping::new(),
             drain: Drain::new(),
         };
+        let entry = Entry { proxy_lines: false, plain: ClientCert::Keep, tls: None, domains: Domains::default() };
         Arc::new(Doorway {
             proxy: Arc::new(proxy),
-            tls: None,
+            entry: Arc::new(entry),
             deadlines: Deadlines::default(),
             h1: h1::Limits::default(),
             h2: h2::Limits::default(),
@@ -175,7 +168,7 @@ mod tests {
     }
 
     fn here() -> Arc<Client> {
-        client(([127, 0, 0, 1], 1).into(), false)
+        Arc::new(Client::at(([127, 0, 0, 1], 1).into()))
     }
 
     #[tokio::test]
