@@ -91,13 +91,14 @@ pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
     value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|token| !token.is_empty())
 }
 
-/// The protocol that the client asks to switch to. An app that took up `h2c` would get requests through the tunnel
-/// that no gate has seen, so that is never passed on.
+/// The protocol that the client asks to switch to. An app that took up HTTP again, as `h2c` or by whatever name, would
+/// get requests through the tunnel that no gate has seen, so that is never passed on.
 #[must_use]
 pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(UPGRADE)?;
     let asked = headers.get_all(CONNECTION).iter().flat_map(tokens).any(|token| token.eq_ignore_ascii_case("upgrade"));
-    let to_http = tokens(protocol).any(|token| token.eq_ignore_ascii_case("h2c"));
+    let names = || tokens(protocol).map(|token| token.split('/').next().unwrap_or(token).trim_end());
+    let to_http = names().any(|name| ["h2c", "h2", "http"].iter().any(|http| name.eq_ignore_ascii_case(http)));
     (asked && !protocol.is_empty() && !to_http).then(|| protocol.clone())
 }
 
@@ -180,7 +181,9 @@ mod tests {
         assert!(upgrade(&headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")])).is_some());
         assert!(upgrade(&headers(&[("upgrade", "websocket")])).is_none());
         assert!(upgrade(&headers(&[("connection", "Upgrade")])).is_none());
-        assert!(upgrade(&headers(&[("connection", "Upgrade"), ("upgrade", "websocket, H2C")])).is_none());
+        for http in ["websocket, H2C", "h2c/1", "HTTP/2.0", "h2", "x,http"] {
+            assert!(upgrade(&headers(&[("connection", "Upgrade"), ("upgrade", http)])).is_none(), "{http}");
+        }
     }
 
     #[test]

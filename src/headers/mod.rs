@@ -7,3 +7,4 @@ pub mod noted;
 pub mod rewrite;
 pub mod size;
 pub mod trace;
+pub mod trailers;

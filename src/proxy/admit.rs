@@ -121,7 +121,8 @@ fn admit_target(request: &Parts) -> Result<(), Refused> {
         return Err(Refused::OptionsServer);
     }
     let absolute = uri.scheme().is_some();
-    if !uri.path().starts_with('/') || (uri.authority().is_some() && !absolute) {
+    // A client that asked for a tunnel takes what follows any 2xx for the tunnel's bytes, whatever the target was.
+    if request.method == Method::CONNECT || !uri.path().starts_with('/') || (uri.authority().is_some() && !absolute) {
         return Err(Refused::Malformed);
     }
     if escapes_are_valid(uri.path()) { Ok(()) } else { Err(Refused::Malformed) }
@@ -179,6 +180,7 @@ mod tests {
             ("POST", "/", &[HOST, ("transfer-encoding", "xchunked")], Err(Refused::TransferCoding)),
             ("GET", "x", &[HOST], Err(Refused::Malformed)),
             ("CONNECT", "app.example.com:443", &[HOST], Err(Refused::Malformed)),
+            ("CONNECT", "/", &[HOST], Err(Refused::Malformed)),
             ("GET", "*", &[HOST], Err(Refused::Malformed)),
             ("OPTIONS", "*", &[HOST], Err(Refused::OptionsServer)),
             ("GET", "/%zz", &[HOST], Err(Refused::Malformed)),

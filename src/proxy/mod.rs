@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use self::{body::ClientBody, prepare::Prepared, request_body::RequestBody, rules::Rules};
@@ -86,7 +86,9 @@ impl Proxy {
             self.recorder.shard.count(Tally::GateRefused);
             return reply::refused(refused);
         }
-        let wants = if noted.upgrade && noted.connection { hop_by_hop::upgrade(&parts.headers) } else { None };
+        // HTTP/1.0 switches to nothing (RFC 9110 section 7.8), nor does HTTP/2 this way.
+        let may_switch = noted.upgrade && noted.connection && parts.version == Version::HTTP_11;
+        let wants = if may_switch { hop_by_hop::upgrade(&parts.headers) } else { None };
         let rules = &*self.settings.rules;
         if noted.connection && hop_by_hop::remove_named(&mut parts.headers, &rules.kept) {
             noted = Noted::of(&parts.headers);

@@ -13,7 +13,7 @@ use super::{
     request::{BodyFraming, RequestHead, canonical_name, write_head},
     stream::Stream,
 };
-use crate::headers::hop_by_hop::is_ours;
+use crate::headers::trailers::may_trail;
 
 /// What stops an upload.
 #[derive(Debug)]
@@ -176,7 +176,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         if self.framing == BodyFraming::Chunked {
             self.out.extend_from_slice(b"0\r\n");
             // An app that merges trailers into its headers must not be told there what only the router may say.
-            for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| !is_ours(name.as_str())) {
+            for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| may_trail(name.as_str())) {
                 canonical_name(&mut self.out, name.as_str());
                 self.out.extend_from_slice(b": ");
                 self.out.extend_from_slice(value.as_bytes());
