@@ -7,7 +7,7 @@ use std::{env, error::Error, fs, process::Command, time::Duration};
 
 use trueroute::{
     registration,
-    route::{intern::Interner, moment::Moment},
+    route::{balancing::Algorithm, intern::Interner, moment::Moment},
     table::{Settings, Sharding, Table},
 };
 
@@ -40,6 +40,7 @@ fn measure(own: bool, tags: bool) -> Result<usize, Box<dyn Error>> {
         stale_threshold: Duration::from_secs(120),
         empty_pool_grace: Duration::ZERO,
         sharding: Sharding::All,
+        balancing: Algorithm::RoundRobin,
     });
     let mut interner = Interner::default();
     let before = resident()?;

@@ -8,12 +8,12 @@ use trueroute::route::{
     lease::Lease,
     moment::Moment,
     peer::{Identity, Peer},
-    pick::{Limits, Rotation},
+    pick::{Limits, Rotation, Wish},
     pool::{Pool, Route},
 };
 
 const NOW: Moment = Moment::from_ms(1_000_000);
-const LIMITS: Limits = Limits { max_conns: 500, rest: Duration::from_secs(30) };
+const LIMITS: Limits = Limits { max_conns: 500, rest: Duration::from_secs(30), zone: None };
 
 fn pool(endpoints: u16) -> Pool {
     let leases = (0..endpoints).map(|port| {
@@ -29,14 +29,14 @@ fn pick(criterion: &mut Criterion) {
         let pool = pool(endpoints);
         group.bench_function(BenchmarkId::new("first of", endpoints), |bencher| {
             bencher.iter(|| {
-                let mut rotation = Rotation::new(black_box(&pool), None);
+                let mut rotation = Rotation::new(black_box(&pool), Wish::default());
                 rotation.next(&pool, NOW, &LIMITS).is_ok()
             });
         });
         pool.leases().iter().skip(1).for_each(|lease| lease.mark_failed(NOW));
         group.bench_function(BenchmarkId::new("the only one fit of", endpoints), |bencher| {
             bencher.iter(|| {
-                let mut rotation = Rotation::new(black_box(&pool), None);
+                let mut rotation = Rotation::new(black_box(&pool), Wish::default());
                 rotation.next(&pool, NOW, &LIMITS).is_ok()
             });
         });

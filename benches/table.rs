@@ -16,7 +16,7 @@ use std::{
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use trueroute::{
     registration,
-    route::{endpoint::Endpoint, intern::Interner, moment::Moment, uri::RouteKey},
+    route::{balancing::Algorithm, endpoint::Endpoint, intern::Interner, moment::Moment, uri::RouteKey},
     table::{Settings, Sharding, Table},
 };
 
@@ -50,6 +50,7 @@ fn table_of(hosts: usize) -> Table {
         stale_threshold: Duration::from_secs(120),
         empty_pool_grace: Duration::ZERO,
         sharding: Sharding::All,
+        balancing: Algorithm::RoundRobin,
     };
     let table = Table::new(settings);
     for n in 0..hosts {

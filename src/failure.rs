@@ -50,11 +50,12 @@ pub enum Failure {
     UnknownInstance {
         /// Host header as sent.
         host: String,
-        /// Application id that was asked for.
-        app: String,
-        /// Instance index that was asked for.
-        index: String,
+        /// The instance, as the client is told.
+        named: String,
     },
+    /// `X-CF-Process-Instance` is not a process' id, with an index or without.
+    #[error("malformed X-CF-Process-Instance")]
+    MalformedProcessInstance,
     /// The route is known and has no endpoints.
     #[error("no endpoints")]
     NoEndpoints {
@@ -281,6 +282,7 @@ impl Failure {
             Self::UnknownRoute { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_route"),
             Self::MalformedAppInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_app_instance"),
             Self::UnknownInstance { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_instance"),
+            Self::MalformedProcessInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_process_instance"),
             Self::NoEndpoints { .. } => (Never, Keep, true, None, "no_endpoints"),
             Self::RequestTooLarge => (Never, Keep, true, None, "request_too_large"),
             Self::ConnectionLimit { .. } => (Never, Keep, true, Some(ExhaustedConns), "connection_limit"),
@@ -346,11 +348,13 @@ impl Failure {
                 let body = "400 Bad Request: Invalid X-CF-App-Instance Header".into();
                 lookup(400, "invalid_cf_app_instance_header", NEVER, body)
             }
-            Self::UnknownInstance { host, app, index } => {
-                let body = format!(
-                    "400 Bad Request: Requested instance ('{index}') with guid ('{app}') does not exist for route ('{host}')"
-                );
+            Self::UnknownInstance { host, named } => {
+                let body = format!("400 Bad Request: Requested {named} does not exist for route ('{host}')");
                 lookup(400, "unknown_route", NEVER, body)
+            }
+            Self::MalformedProcessInstance => {
+                let body = "400 Bad Request: Invalid X-CF-Process-Instance Header".into();
+                lookup(400, "invalid_cf_process_instance_header", NEVER, body)
             }
             Self::NoEndpoints { host } => {
                 let body = format!("503 Service Unavailable: Requested route ('{host}') has no available endpoints.");

@@ -113,7 +113,12 @@ mod tests {
 
     /// A table with one plain endpoint, registered at the origin.
     fn stage() -> Stage {
-        let settings = Settings { stale_threshold: STALE, empty_pool_grace: Duration::ZERO, sharding: Sharding::All };
+        let settings = Settings {
+            stale_threshold: STALE,
+            empty_pool_grace: Duration::ZERO,
+            sharding: Sharding::All,
+            balancing: crate::route::balancing::Algorithm::RoundRobin,
+        };
         let table = Arc::new(Table::new(settings));
         let mut subscriber = Subscriber::new(Arc::clone(&table), Policy::default());
         let payload = br#"{"host":"10.0.0.1","port":8080,"uris":["a.example"]}"#;

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use trueroute_identity::ExpectedName;
 
 use crate::route::{
-    endpoint::{Endpoint, Facts, Protocol},
+    endpoint::{Endpoint, Facts, Options, Protocol},
     peer::{Identity, Peer},
     uri::{BadUri, RouteKey},
 };
@@ -63,6 +63,8 @@ pub struct Registration {
     availability_zone: String,
     endpoint_updated_at_ns: i64,
     loadbalancing: String,
+    hash_header: String,
+    hash_balance: f64,
 }
 
 /// Why a message is skipped as a whole.
@@ -189,8 +191,20 @@ impl Registration {
             availability_zone: self.availability_zone.as_str().into(),
             stale_threshold: Duration::from_secs(u64::try_from(self.stale_threshold_in_seconds).unwrap_or(0)),
             updated_at_ns: self.endpoint_updated_at_ns,
-            balancing: self.loadbalancing.as_str().into(),
+            options: self.options().map(Arc::new),
         }
+    }
+
+    /// The options, where they say something; those of hash routing only where that is asked for and can be done.
+    fn options(&self) -> Option<Options> {
+        let hashes = self.loadbalancing == "hash" && !self.hash_header.is_empty();
+        let hash_header = if hashes { self.hash_header.as_str() } else { "" };
+        let hash_balance = if hashes { self.hash_balance } else { 0.0 };
+        (!self.loadbalancing.is_empty()).then(|| Options {
+            loadbalancing: self.loadbalancing.as_str().into(),
+            hash_header: hash_header.into(),
+            hash_balance,
+        })
     }
 
     fn check(&self) -> Result<(), Rejected> {
@@ -210,7 +224,7 @@ impl Registration {
         Ok(())
     }
 
-    fn texts(&self) -> [(&'static str, &str); 10] {
+    fn texts(&self) -> [(&'static str, &str); 11] {
         [
             ("host", &self.host),
             ("app", &self.app),
@@ -222,6 +236,7 @@ impl Registration {
             ("isolation_segment", &self.isolation_segment),
             ("availability_zone", &self.availability_zone),
             ("options.loadbalancing", &self.loadbalancing),
+            ("options.hash_header", &self.hash_header),
         ]
     }
 }

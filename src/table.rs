@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use crate::route::{endpoint::Endpoint, moment::Moment, pool::Pool, uri::Target};
+use crate::route::{balancing::Algorithm, endpoint::Endpoint, moment::Moment, pool::Pool, uri::Target};
 use hosts::Hosts;
 use listing::Listing;
 
@@ -31,6 +31,8 @@ pub struct Settings {
     pub empty_pool_grace: Duration,
     /// Which isolation segments this router serves.
     pub sharding: Sharding,
+    /// How routes are balanced that ask for nothing.
+    pub balancing: Algorithm,
 }
 
 /// Which isolation segments a router serves.

@@ -248,8 +248,8 @@ fn header_limit_above_the_cap_is_capped_with_a_warning() {
 
 #[test]
 fn what_is_not_acted_on_is_listed() {
-    let config = good("enable_proxy: true\nzone: z\nport: 1\nbalancing_algorithm: least-connection");
-    assert_eq!(config.not_acted_on(), ["zone", "enable_proxy", "balancing_algorithm"]);
+    let config = good("enable_proxy: true\nsecure_cookies: true\nport: 1\nzone: z");
+    assert_eq!(config.not_acted_on(), ["enable_proxy", "secure_cookies"]);
 }
 
 #[test]

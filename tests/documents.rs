@@ -123,7 +123,8 @@ fn failures() -> Vec<Failure> {
         Failure::EmptyHost,
         Failure::UnknownRoute { host: host() },
         Failure::MalformedAppInstance,
-        Failure::UnknownInstance { host: host(), app: host(), index: host() },
+        Failure::UnknownInstance { host: host(), named: host() },
+        Failure::MalformedProcessInstance,
         Failure::NoEndpoints { host: host() },
         Failure::RequestTooLarge,
         Failure::ConnectionLimit { host: host() },
@@ -151,6 +152,7 @@ fn is_listed(failure: &Failure) {
         | Failure::UnknownRoute { .. }
         | Failure::MalformedAppInstance
         | Failure::UnknownInstance { .. }
+        | Failure::MalformedProcessInstance
         | Failure::NoEndpoints { .. }
         | Failure::RequestTooLarge
         | Failure::ConnectionLimit { .. }

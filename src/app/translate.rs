@@ -7,7 +7,10 @@ use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Sour
 use super::StartError;
 use crate::{
     bus::{link::LinkSettings, secure, subscriber::Policy},
-    config::{Config, ForwardedClientCert, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode},
+    config::{
+        AzPreference, BalancingAlgorithm, Config, ForwardedClientCert, Meters, NatsTls, RedactQueryParams,
+        RouteIntegrity, ShardingMode,
+    },
     headers::forwarded::ProtoPolicy,
     observe::{
         access_log::{Fields, Privacy, Redact},
@@ -15,7 +18,7 @@ use crate::{
     },
     proxy::{self, rules::Rules},
     registration::Integrity,
-    route::pick,
+    route::{balancing::Algorithm, pick},
     table::{self, Sharding},
     upstream::{dial::DialTimes, idle::Limits},
 };
@@ -42,6 +45,10 @@ pub(super) fn table(config: &Config) -> table::Settings {
             ShardingMode::All => Sharding::All,
             ShardingMode::SharedAndSegments => Sharding::SharedAnd(segments()),
             ShardingMode::Segments => Sharding::Only(segments()),
+        },
+        balancing: match config.balancing_algorithm {
+            BalancingAlgorithm::RoundRobin => Algorithm::RoundRobin,
+            BalancingAlgorithm::LeastConnection => Algorithm::LeastConnection,
         },
     }
 }
@@ -78,6 +85,8 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
         pick: pick::Limits {
             max_conns: u32::try_from(max_conns).unwrap_or(u32::MAX),
             rest: config.droplet_stale_threshold / 4,
+            zone: (config.balancing_algorithm_az_preference == AzPreference::LocallyOptimistic)
+                .then(|| config.zone.as_str().into()),
         },
         one_request_per_connection: config.disable_keep_alives,
         empty_pool_is_503: config.empty_pool_response_code_503,

@@ -76,6 +76,16 @@ pub(crate) fn downgraded(uri: &str, endpoint: &Endpoint) {
     tracing::warn!(target: "registry", data = %Json(&line(uri, endpoint)), "plain-endpoint-joined-tls-route");
 }
 
+/// The route's options ask for an algorithm that there is not.
+pub(crate) fn unknown_algorithm(uri: &str, endpoint: &Endpoint, asked: &str) {
+    let line = serde_json::json!({ "uri": uri, "backend": endpoint.peer.address(), "loadbalancing": asked });
+    tracing::error!(
+        target: "registry",
+        data = %line,
+        "invalid-endpoint-load-balancing-algorithm-provided-keeping-pool-lb-algo"
+    );
+}
+
 /// A registration did `change` to the route `uri`.
 pub(crate) fn registered(uri: &str, endpoint: &Endpoint, change: Change) {
     match change {

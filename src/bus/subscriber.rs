@@ -193,6 +193,11 @@ impl Subscriber {
                 self.tell_of_arrival(&key, endpoint);
             }
             lines::registered(key.as_str(), endpoint, change);
+            if let (Change::Added | Change::Replaced, Some(options)) = (change, endpoint.facts.options.as_deref())
+                && !options.is_known()
+            {
+                lines::unknown_algorithm(key.as_str(), endpoint, &options.loadbalancing);
+            }
         }
         Outcome::Registered(done)
     }

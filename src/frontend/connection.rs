@@ -184,6 +184,7 @@ mod tests {
             stale_threshold: Duration::from_secs(120),
             empty_pool_grace: Duration::ZERO,
             sharding: Sharding::All,
+            balancing: crate::route::balancing::Algorithm::RoundRobin,
         };
         let settings = proxy::Settings {
             max_attempts: 1,

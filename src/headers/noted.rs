@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::HOST};
 
-use super::instance::APP_INSTANCE;
+use super::instance::{APP_INSTANCE, PROCESS_INSTANCE};
 
 /// Presence of fields; counts where two of a kind mean something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub struct Noted {
     pub client_cert: bool,
     /// `X-CF-App-Instance`.
     pub app_instance: bool,
+    /// `X-CF-Process-Instance`.
+    pub process_instance: bool,
+    /// `Cookie`.
+    pub cookie: bool,
     /// `X-Request-Start`.
     pub request_start: bool,
     /// `Idempotency-Key` or `X-Idempotency-Key`.
@@ -69,6 +73,8 @@ impl Noted {
             "x-forwarded-proto" => self.forwarded_proto = true,
             "x-forwarded-client-cert" => self.client_cert = true,
             APP_INSTANCE => self.app_instance = true,
+            PROCESS_INSTANCE => self.process_instance = true,
+            "cookie" => self.cookie = true,
             "x-request-start" => self.request_start = true,
             "idempotency-key" | "x-idempotency-key" => self.idempotency_key = true,
             "x-vcap-trace" => self.trace_key = true,
@@ -86,7 +92,7 @@ mod tests {
     fn fields_are_counted_and_noted() {
         let mut headers = HeaderMap::new();
         assert_eq!(Noted::of(&headers), Noted::default());
-        for name in ["host", "host", "te", "x-forwarded-proto", "X-Idempotency-Key", "accept", "user-agent"] {
+        for name in ["host", "host", "te", "x-forwarded-proto", "X-Idempotency-Key", "Cookie", "accept", "user-agent"] {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_static("value"));
         }
@@ -94,6 +100,7 @@ mod tests {
             hosts: 2,
             te: true,
             forwarded_proto: true,
+            cookie: true,
             idempotency_key: true,
             agent_length: 5,
             ..Noted::default()

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Proxy, prepare::Prepared, request_body::RequestBody};
+use super::{Proxy, affinity, prepare::Prepared, request_body::RequestBody};
 use crate::{
     failure::{Failure, Fate, Retry, Verdict},
     observe::{
@@ -36,7 +36,7 @@ impl Proxy {
         mut body: Replayable<RequestBody>,
         mut now: std::time::Instant,
     ) -> Result<Reply<RequestBody>, Failure> {
-        let mut rotation = Rotation::new(pool, None);
+        let mut rotation = Rotation::new(pool, affinity::wish(pool, exchange));
         let mut counted = 0;
         let mut tries = 0_u32;
         let mut last: Option<Failure> = None;

@@ -4,6 +4,7 @@
 //! [`Proxy::handle`] is that line in code; each step has a module of its own, and no step writes a status.
 
 pub mod admit;
+mod affinity;
 pub mod attempt;
 pub mod body;
 pub mod prepare;
@@ -162,7 +163,9 @@ impl Proxy {
         if !limits.are_exceeded(request, &target(request), host(request)) {
             return Ok(());
         }
-        if let Ok(lease) = pick::Rotation::new(pool, None).next(pool, self.moment(now), &self.settings.pick) {
+        if let Ok(lease) =
+            pick::Rotation::new(pool, pick::Wish::default()).next(pool, self.moment(now), &self.settings.pick)
+        {
             exchange.name_endpoint(lease.endpoint());
         }
         Err(Failure::RequestTooLarge)

@@ -7,13 +7,20 @@ use http::{HeaderValue, request::Parts};
 use crate::{
     failure::Failure,
     headers::{
-        instance::{APP_INSTANCE, AppInstance, app_instance},
+        instance::{APP_INSTANCE, AppInstance, PROCESS_INSTANCE, ProcessInstance, app_instance, process_instance},
         noted::Noted,
     },
     observe::exchange::{Exchange, host},
-    route::pool::Pool,
+    route::{endpoint::Facts, pool::Pool},
     table::Table,
 };
+
+/// The instance that a request names.
+#[derive(Clone, Copy)]
+enum Named<'a> {
+    App(AppInstance<'a>),
+    Process(ProcessInstance<'a>),
+}
 
 /// The pool for the request's host and path, cut down to the instance that the request names, if it does.
 ///
@@ -26,14 +33,11 @@ pub fn resolve(table: &Table, exchange: &Exchange, noted: Noted, empty_is_503: b
     if bare.is_empty() || *bare == *exchange.client().ip {
         return Err(Failure::EmptyHost);
     }
-    let wanted = if noted.app_instance { Some(named_instance(request)?) } else { None };
+    let named = if noted.app_instance || noted.process_instance { Some(Named::by(request)?) } else { None };
     let pool = table.lookup(name, request.uri.path());
-    if let Some(wanted) = wanted {
-        return only(pool.as_deref(), wanted).ok_or_else(|| Failure::UnknownInstance {
-            host: name.into(),
-            app: wanted.app.into(),
-            index: wanted.index.into(),
-        });
+    if let Some(named) = named {
+        let pool = pool.as_deref().and_then(|pool| pool.part(|facts| named.is(facts)));
+        return pool.map(Arc::new).ok_or_else(|| named.unknown(name));
     }
     match pool {
         Some(pool) if !pool.leases().is_empty() => Ok(pool),
@@ -42,19 +46,36 @@ pub fn resolve(table: &Table, exchange: &Exchange, noted: Noted, empty_is_503: b
     }
 }
 
-fn named_instance(request: &Parts) -> Result<AppInstance<'_>, Failure> {
-    let named = request.headers.get(APP_INSTANCE).map(HeaderValue::as_bytes);
-    named.and_then(app_instance).ok_or(Failure::MalformedAppInstance)
-}
-
-/// The pool with the endpoints of one instance alone.
-fn only(pool: Option<&Pool>, wanted: AppInstance<'_>) -> Option<Arc<Pool>> {
-    let pool = pool?;
-    let is_wanted =
-        |facts: &crate::route::endpoint::Facts| *facts.app_id == *wanted.app && *facts.instance_index == *wanted.index;
-    let leases: Vec<_> = pool.leases().iter().filter(|lease| is_wanted(&lease.endpoint().facts)).cloned().collect();
-    if leases.is_empty() {
-        return None;
+impl<'a> Named<'a> {
+    /// Reads the one field or the other; an app's instance wins.
+    fn by(request: &'a Parts) -> Result<Self, Failure> {
+        let field = |name| request.headers.get(name).map(HeaderValue::as_bytes);
+        if let Some(value) = field(APP_INSTANCE) {
+            return app_instance(value).map(Self::App).ok_or(Failure::MalformedAppInstance);
+        }
+        let process = field(PROCESS_INSTANCE).and_then(process_instance);
+        process.map(Self::Process).ok_or(Failure::MalformedProcessInstance)
     }
-    Some(Arc::new(Pool::new(Arc::clone(pool.route()), leases, pool.changed())))
+
+    fn is(self, facts: &Facts) -> bool {
+        match self {
+            Self::App(AppInstance { app, index }) => *facts.app_id == *app && *facts.instance_index == *index,
+            Self::Process(ProcessInstance { process, index }) => {
+                facts.tag("process_id") == Some(process) && index.is_none_or(|index| *facts.instance_index == *index)
+            }
+        }
+    }
+
+    fn unknown(self, host: &str) -> Failure {
+        let named = match self {
+            Self::App(AppInstance { app, index }) => format!("instance ('{index}') with guid ('{app}')"),
+            Self::Process(ProcessInstance { process, index: Some(index) }) => {
+                format!("instance ('{index}') with process guid ('{process}')")
+            }
+            Self::Process(ProcessInstance { process, index: None }) => {
+                format!("instance with process guid ('{process}')")
+            }
+        };
+        Failure::UnknownInstance { host: host.into(), named }
+    }
 }

@@ -49,21 +49,63 @@ impl Fields for Registration {
             "isolation_segment" => scalar(&mut self.isolation_segment, from),
             "availability_zone" => scalar(&mut self.availability_zone, from),
             "endpoint_updated_at_ns" => scalar(&mut self.endpoint_updated_at_ns, from),
-            "options" => from.next_value_seed(Object(&mut Options(&mut self.loadbalancing))),
+            "options" => from.next_value_seed(Object(&mut Options(self))),
             _ => from.next_value::<IgnoredAny>().map(drop),
         }
     }
 }
 
 /// The `options` object.
-struct Options<'a>(&'a mut String);
+struct Options<'a>(&'a mut Registration);
 
 impl Fields for Options<'_> {
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, from: &mut A) -> Result<(), A::Error> {
         match key {
-            "loadbalancing" => scalar(self.0, from),
+            "loadbalancing" => scalar(&mut self.0.loadbalancing, from),
+            "hash_header" => scalar(&mut self.0.hash_header, from),
+            "hash_balance" => {
+                if let Some(Decimal(number)) = from.next_value()? {
+                    self.0.hash_balance = number;
+                }
+                Ok(())
+            }
             _ => from.next_value::<IgnoredAny>().map(drop),
         }
+    }
+}
+
+/// A number, or its digits as text; empty text is zero.
+struct Decimal(f64);
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = Decimal;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Decimal, E> {
+                Ok(Decimal(number))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Decimal, E> {
+                Ok(Decimal(number as f64))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Decimal, E> {
+                Ok(Decimal(number as f64))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Decimal, E> {
+                let number = if text.is_empty() { Some(0.0) } else { text.parse().ok() };
+                let finite = number.filter(|number: &f64| number.is_finite());
+                finite.map(Decimal).ok_or_else(|| E::custom("hash_balance is no number"))
+            }
+        }
+        from.deserialize_any(Digits)
     }
 }
 

@@ -37,7 +37,7 @@ fn every_field_reaches_the_endpoint() {
         availability_zone: "z1".into(),
         stale_threshold: Duration::from_secs(60),
         updated_at_ns: 7,
-        balancing: "least-connection".into(),
+        options: Some(Arc::new(Options { loadbalancing: "least-connection".into(), ..Default::default() })),
     };
     assert_eq!(endpoint.facts, wanted);
     let uris: Vec<_> = message.uris().map(|uri| uri.unwrap().as_str().to_owned()).collect();
@@ -133,6 +133,12 @@ fn any_value_of_another_type_rejects_the_message() {
         r#"{"options":[]}"#,
         r#"{"options":"x"}"#,
         r#"{"options":{"loadbalancing":1}}"#,
+        r#"{"options":{"hash_header":1}}"#,
+        r#"{"options":{"hash_balance":"1,5"}}"#,
+        r#"{"options":{"hash_balance":"NaN"}}"#,
+        r#"{"options":{"hash_balance":"inf"}}"#,
+        r#"{"options":{"hash_balance":true}}"#,
+        r#"{"options":{"hash_balance":[1]}}"#,
         r#"{"app":"\ud800"}"#,
         "{\"app\":\"a\nb\"}",
         r#"{"app":"a",}"#,
@@ -141,6 +147,33 @@ fn any_value_of_another_type_rejects_the_message() {
         assert!(matches!(parse(message.as_bytes()), Err(Rejected::Json(_))), "{message:?}");
     }
     assert!(matches!(parse(b"{\"app\":\"\xff\"}"), Err(Rejected::Json(_))));
+}
+
+#[test]
+fn the_options_of_hash_routing_are_for_hash_routing() {
+    let asked = |options: &str| {
+        let facts = endpoint(&format!(r#"{{"host":"h","port":1,"options":{options}}}"#)).facts;
+        facts.options.map(|it| (it.loadbalancing.to_string(), it.hash_header.to_string(), it.hash_balance))
+    };
+    let some = |algorithm: &str, header: &str, balance| Some((algorithm.to_owned(), header.to_owned(), balance));
+    for (options, wanted) in [
+        ("{}", None),
+        (r#"{"loadbalancing":""}"#, None),
+        (r#"{"hash_header":"X-A","hash_balance":2}"#, None),
+        (r#"{"loadbalancing":"round-robin","hash_header":"X-A","hash_balance":2}"#, some("round-robin", "", 0.0)),
+        (r#"{"loadbalancing":"hash"}"#, some("hash", "", 0.0)),
+        (r#"{"loadbalancing":"hash","hash_header":null,"hash_balance":2}"#, some("hash", "", 0.0)),
+        (r#"{"loadbalancing":"hash","hash_header":"X-A"}"#, some("hash", "X-A", 0.0)),
+        (r#"{"loadbalancing":"hash","hash_header":"X-A","hash_balance":2}"#, some("hash", "X-A", 2.0)),
+        (r#"{"loadbalancing":"hash","hash_header":"X-A","hash_balance":1.25}"#, some("hash", "X-A", 1.25)),
+        (r#"{"loadbalancing":"hash","hash_header":"X-A","hash_balance":"1.25"}"#, some("hash", "X-A", 1.25)),
+        (r#"{"loadbalancing":"hash","hash_header":"X-A","hash_balance":""}"#, some("hash", "X-A", 0.0)),
+        (r#"{"loadbalancing":"hash","hash_header":"X-A","hash_balance":null}"#, some("hash", "X-A", 0.0)),
+        (r#"{"LoadBalancing":"hash","Hash_Header":"X-A","HASH_BALANCE":-1}"#, some("hash", "X-A", -1.0)),
+        (r#"{"loadbalancing":"coin-toss"}"#, some("coin-toss", "", 0.0)),
+    ] {
+        assert_eq!(asked(options), wanted, "{options}");
+    }
 }
 
 #[test]
@@ -284,7 +317,18 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
     ];
     let name = prop_oneof![
         prop::sample::select(
-            &["host", "port", "tls_port", "uris", "app", "tags", "options", "LoadBalancing", "protocol"][..]
+            &[
+                "host",
+                "port",
+                "tls_port",
+                "uris",
+                "app",
+                "tags",
+                "options",
+                "LoadBalancing",
+                "hash_balance",
+                "protocol"
+            ][..]
         )
         .prop_map(str::to_owned),
         ".{0,8}",

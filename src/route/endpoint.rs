@@ -53,8 +53,27 @@ pub struct Facts {
     pub stale_threshold: Duration,
     /// When the platform last changed the endpoint, nanoseconds since the epoch; for equality and a metric.
     pub updated_at_ns: i64,
-    /// Balancing algorithm asked for by the route options, verbatim.
-    pub balancing: Arc<str>,
+    /// What the route options ask for; most routes have none.
+    pub options: Option<Arc<Options>>,
+}
+
+/// How a route asks to be balanced (gorouter.md section 3, `options`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// The algorithm, verbatim.
+    pub loadbalancing: Arc<str>,
+    /// The header of hash routing; empty for any other algorithm.
+    pub hash_header: Arc<str>,
+    /// How many times the average in flight an endpoint may have; zero for no bound, and for any other algorithm.
+    pub hash_balance: f64,
+}
+
+impl Options {
+    /// Whether the algorithm is one that there is; see [`super::balancing::Balancing::asked`].
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        matches!(&*self.loadbalancing, "" | "round-robin" | "least-connection" | "hash")
+    }
 }
 
 /// Name and value of one tag.
@@ -108,7 +127,7 @@ impl Endpoint {
             && a.isolation_segment == b.isolation_segment
             && a.stale_threshold == b.stale_threshold
             && a.updated_at_ns == b.updated_at_ns
-            && a.balancing == b.balancing
+            && a.options == b.options
     }
 
     /// Requests sent whose response headers have not arrived.

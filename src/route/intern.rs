@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    endpoint::{Endpoint, Facts, Protocol},
+    endpoint::{Endpoint, Facts, Options, Protocol},
     peer::Peer,
 };
 
@@ -78,8 +78,14 @@ impl Interner {
             availability_zone: self.text(facts.availability_zone),
             stale_threshold: facts.stale_threshold,
             updated_at_ns: facts.updated_at_ns,
-            balancing: self.text(facts.balancing),
+            options: facts.options.map(|options| self.share_options(&options)),
         }
+    }
+
+    fn share_options(&mut self, options: &Options) -> Arc<Options> {
+        let loadbalancing = self.text(Arc::clone(&options.loadbalancing));
+        let hash_header = self.text(Arc::clone(&options.hash_header));
+        Arc::new(Options { loadbalancing, hash_header, hash_balance: options.hash_balance })
     }
 
     fn text(&mut self, text: Arc<str>) -> Arc<str> {

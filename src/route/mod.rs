@@ -1,5 +1,6 @@
 //! The vocabulary of routing: hosts, endpoints, leases, pools, and how one is picked. Pure.
 
+pub mod balancing;
 pub mod component;
 pub mod endpoint;
 pub mod intern;

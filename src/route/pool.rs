@@ -8,7 +8,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use super::{lease::Lease, moment::Moment};
+use super::{
+    balancing::{Algorithm, Balancing},
+    endpoint::Facts,
+    lease::Lease,
+    moment::Moment,
+};
 
 /// One route's endpoints and what belongs to the route itself.
 #[derive(Debug)]
@@ -16,6 +21,7 @@ pub struct Pool {
     route: Arc<Route>,
     leases: Leases,
     changed: Moment,
+    balancing: Balancing,
 }
 
 /// Most routes of a large foundation have one endpoint: it needs no allocation of its own.
@@ -74,14 +80,43 @@ impl Route {
 }
 
 impl Pool {
-    /// A pool of `leases` for `route`, last changed at `changed`.
+    /// A pool of `leases` for `route`, last changed at `changed`, each endpoint in turn.
     #[must_use]
     pub fn new(route: Arc<Route>, leases: Vec<Arc<Lease>>, changed: Moment) -> Self {
         let leases = match <[Arc<Lease>; 1]>::try_from(leases) {
             Ok(one) => Leases::One(one),
             Err(leases) => Leases::Any(leases.into_boxed_slice()),
         };
-        Self { route, leases, changed }
+        Self { route, leases, changed, balancing: Balancing::of(Algorithm::RoundRobin) }
+    }
+
+    /// The same pool, balanced otherwise. The table of a [`super::balancing::Hashing`] belongs to one pool only.
+    #[must_use]
+    pub fn balanced(self, balancing: Balancing) -> Self {
+        Self { balancing, ..self }
+    }
+
+    /// The pool after a change: the same route and balancing over other endpoints.
+    #[must_use]
+    pub fn with(&self, leases: Vec<Arc<Lease>>, changed: Moment) -> Self {
+        Self::new(Arc::clone(&self.route), leases, changed).balanced(self.balancing.afresh())
+    }
+
+    /// The endpoints that `wanted` accepts as a pool for one request, none if there are none. They do not rest, since
+    /// nobody can stand in for them, and hash routing, whose table would have to be made for each request, gives way
+    /// to the router's algorithm.
+    #[must_use]
+    pub fn part(&self, wanted: impl Fn(&Facts) -> bool) -> Option<Self> {
+        let of_it = |lease: &&Arc<Lease>| wanted(&lease.endpoint().facts);
+        let leases: Vec<_> = self.leases().iter().filter(of_it).cloned().collect();
+        let balancing = Balancing { algorithm: self.balancing.algorithm, hash: None, rests: false };
+        (!leases.is_empty()).then(|| Self::new(Arc::clone(&self.route), leases, self.changed).balanced(balancing))
+    }
+
+    /// How its endpoints share the requests.
+    #[must_use]
+    pub fn balancing(&self) -> &Balancing {
+        &self.balancing
     }
 
     /// The route that the pool serves.
@@ -109,6 +144,14 @@ impl Pool {
     #[must_use]
     pub fn at(&self, address: &str) -> Option<(usize, &Arc<Lease>)> {
         self.leases().iter().enumerate().find(|(_, lease)| lease.endpoint().peer.address() == address)
+    }
+
+    /// The place of the endpoint with the instance id `id`, or with `id` as its address.
+    #[must_use]
+    pub fn place_of(&self, id: &str) -> Option<usize> {
+        let leases = self.leases();
+        let instance = leases.iter().position(|lease| *lease.endpoint().facts.instance_id == *id);
+        instance.or_else(|| self.at(id).map(|(place, _)| place)).filter(|_| !id.is_empty())
     }
 
     /// When the list last changed.

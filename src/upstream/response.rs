@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use bytes::{Buf, Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING, UPGRADE},
 };
 
 use crate::{
@@ -34,6 +34,8 @@ pub struct Head {
     pub keep_alive: bool,
     /// The protocol of an `Upgrade` field.
     pub upgrade: Option<HeaderValue>,
+    /// Whether `headers` has a `Set-Cookie`; noted here, so that nobody has to look for it in an answer without.
+    pub sets_cookie: bool,
 }
 
 /// How the end of a body is found (RFC 9112 section 6.3).
@@ -126,7 +128,7 @@ fn parse_with<'h>(
     let framing = wire.framing(status, http_11, to_head, &mut headers).map_err(ParseError::Refused)?;
     let stays_open = if http_11 { !wire.close } else { wire.keep_alive };
     let keep_alive = framing != Framing::UntilClose && stays_open;
-    Ok(Head { status, headers, framing, keep_alive, upgrade: wire.upgrade })
+    Ok(Head { status, headers, framing, keep_alive, upgrade: wire.upgrade, sets_cookie: wire.sets_cookie })
 }
 
 /// The value as a slice of the head, or joined up where it was folded over lines (RFC 9112 section 5.2).
@@ -153,6 +155,7 @@ struct Wire {
     upgrade: Option<HeaderValue>,
     close: bool,
     keep_alive: bool,
+    sets_cookie: bool,
     named: Vec<HeaderName>,
 }
 
@@ -167,6 +170,9 @@ impl Wire {
             self.note_connection(value);
         } else if *name == UPGRADE {
             self.upgrade = Some(value.clone());
+        } else if *name == SET_COOKIE {
+            self.sets_cookie = true;
+            return false;
         } else {
             return is_of_connection(name.as_str());
         }
@@ -332,6 +338,16 @@ mod tests {
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: x\r\n\r\n", r#"bad Content-Length "x""#),
         ] {
             assert_eq!(read(text).unwrap_err().to_string(), words, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_is_set_is_noted() {
+        for (fields, noted) in
+            [("", false), ("Cookie: a=b\r\n", false), ("SET-COOKIE: a=b\r\nset-cookie: c=d\r\n", true)]
+        {
+            let head = read(&format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n")).unwrap();
+            assert_eq!((head.sets_cookie, head.headers.contains_key(SET_COOKIE)), (noted, noted), "{fields:?}");
         }
     }
 

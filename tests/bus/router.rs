@@ -21,7 +21,7 @@ use trueroute::{
     },
     observe::metrics::Metrics,
     pruner::Pruner,
-    route::moment::Moment,
+    route::{balancing::Algorithm, moment::Moment},
     table::{Settings, Sharding, Table},
 };
 use trueroute_testkit::eventually;
@@ -63,7 +63,12 @@ impl Router {
         };
         let link = Link::connect(settings, Arc::clone(&clock)).await?;
         let state = Arc::clone(link.state());
-        let rules = Settings { stale_threshold: STALE, empty_pool_grace: Duration::ZERO, sharding: Sharding::All };
+        let rules = Settings {
+            stale_threshold: STALE,
+            empty_pool_grace: Duration::ZERO,
+            sharding: Sharding::All,
+            balancing: Algorithm::RoundRobin,
+        };
         let table = Arc::new(Table::new(rules));
         let metrics = Metrics::new(0, Default::default());
         let subscriber = Subscriber::new(Arc::clone(&table), Policy::default());

@@ -12,7 +12,12 @@ use crate::{
 const NOW: Moment = Moment::from_ms(1_000);
 
 fn table(sharding: Sharding) -> Arc<Table> {
-    let settings = Settings { stale_threshold: Duration::from_secs(120), empty_pool_grace: Duration::ZERO, sharding };
+    let settings = Settings {
+        stale_threshold: Duration::from_secs(120),
+        empty_pool_grace: Duration::ZERO,
+        sharding,
+        balancing: crate::route::balancing::Algorithm::RoundRobin,
+    };
     Arc::new(Table::new(settings))
 }
 

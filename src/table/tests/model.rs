@@ -214,6 +214,7 @@ fn settings() -> impl Strategy<Value = Settings> {
     let sharding =
         vec![Sharding::All, Sharding::All, Sharding::SharedAnd(vec!["s".into()]), Sharding::Only(vec!["s".into()])];
     (select(vec![0, 40]), select(sharding)).prop_map(|(grace, sharding)| Settings {
+        balancing: Algorithm::RoundRobin,
         stale_threshold: STALE,
         empty_pool_grace: Duration::from_secs(grace),
         sharding,
