@@ -5,6 +5,7 @@
 //! cannot be used is told once and ignored; a file that cannot be written costs a log line and nothing else.
 
 pub mod format;
+pub mod keeper;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -50,6 +51,12 @@ impl Snapshot {
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The registration messages of the last snapshot; none where there is no file yet.
@@ -121,7 +128,8 @@ mod tests {
         assert!(snapshot.load().unwrap().is_empty(), "there is none yet");
         for messages in [vec!["{}".to_owned()], vec!["{\"a\":1}".to_owned(), "{}".to_owned()]] {
             snapshot.store(&messages).unwrap();
-            let loaded: Vec<String> = snapshot.load().unwrap().into_iter().map(|m| String::from_utf8(m).unwrap()).collect();
+            let loaded: Vec<String> =
+                snapshot.load().unwrap().into_iter().map(|m| String::from_utf8(m).unwrap()).collect();
             assert_eq!(loaded, messages);
         }
         let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
