@@ -18,7 +18,7 @@ use page::{blocks, code_words, commands, links, rows, section};
 use rustls::AlertDescription;
 use trueroute::{
     config::{self, RouteIntegrity},
-    failure::{BadResponse, BrokenConnection, DialError, Failure},
+    failure::{BadResponse, BrokenConnection, DialError, Failure, Http2Error},
     observe::metrics::Metrics,
     proxy::admit::Refused,
 };
@@ -74,7 +74,6 @@ fn the_configuration_in_the_readme_starts_a_router() {
     let parsed = config::parse(&yaml[0].text).unwrap();
     assert!(parsed.warnings.is_empty(), "{:?}", parsed.warnings);
     assert!(parsed.config.not_acted_on().is_empty(), "{:?}", parsed.config.not_acted_on());
-    parsed.config.refuse_unsupported().unwrap();
     assert_eq!(parsed.config.nats.hosts.len(), 2);
 }
 
@@ -122,6 +121,7 @@ fn failures() -> Vec<Failure> {
     all.extend([
         Failure::EmptyHost,
         Failure::UnknownRoute { host: host() },
+        Failure::Misdirected,
         Failure::MalformedAppInstance,
         Failure::UnknownInstance { host: host(), named: host() },
         Failure::MalformedProcessInstance,
@@ -138,6 +138,11 @@ fn failures() -> Vec<Failure> {
         Failure::Timeout,
         Failure::ConnectTimeout,
         Failure::BadResponse(BadResponse::Interim),
+        Failure::TooManyHeaders,
+        Failure::Declined(Http2Error::Silent),
+        Failure::NoHttp2(Http2Error::Silent),
+        Failure::Http2(Http2Error::Silent),
+        Failure::Shared(std::sync::Arc::new(Failure::Eof)),
         Failure::Switched,
         Failure::ClientGone,
     ]);
@@ -150,6 +155,7 @@ fn is_listed(failure: &Failure) {
     match failure {
         Failure::EmptyHost
         | Failure::UnknownRoute { .. }
+        | Failure::Misdirected
         | Failure::MalformedAppInstance
         | Failure::UnknownInstance { .. }
         | Failure::MalformedProcessInstance
@@ -167,6 +173,11 @@ fn is_listed(failure: &Failure) {
         | Failure::Timeout
         | Failure::ConnectTimeout
         | Failure::BadResponse(_)
+        | Failure::TooManyHeaders
+        | Failure::Declined(_)
+        | Failure::NoHttp2(_)
+        | Failure::Http2(_)
+        | Failure::Shared(_)
         | Failure::Switched
         | Failure::ClientGone => {}
     }

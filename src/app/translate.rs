@@ -8,17 +8,16 @@ use super::StartError;
 use crate::{
     bus::{link::LinkSettings, secure, subscriber::Policy},
     config::{
-        AzPreference, BalancingAlgorithm, Config, ForwardedClientCert, Meters, NatsTls, RedactQueryParams,
-        RouteIntegrity, ShardingMode,
+        AzPreference, BalancingAlgorithm, Config, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode,
     },
     headers::forwarded::ProtoPolicy,
     observe::{
         access_log::{Fields, Privacy, Redact},
         metrics::{Bounds, Buckets},
     },
-    proxy::{self, rules::Rules},
+    proxy::{self, EndpointTimeout, rules::Rules},
     registration::Integrity,
-    route::{balancing::Algorithm, pick},
+    route::{balancing::Algorithm, mtls::Domains, pick},
     table::{self, Sharding},
     upstream::{dial::DialTimes, idle::Limits},
 };
@@ -77,11 +76,14 @@ pub(super) fn link(config: &Config) -> Result<LinkSettings, StartError> {
     })
 }
 
-pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
+pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> proxy::Settings {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
-        endpoint_timeout: config.http_1_endpoint_timeout,
+        endpoint_timeout: EndpointTimeout {
+            http1: config.http_1_endpoint_timeout,
+            http2: config.http_2_endpoint_timeout,
+        },
         pick: pick::Limits {
             max_conns: u32::try_from(max_conns).unwrap_or(u32::MAX),
             rest: config.droplet_stale_threshold / 4,
@@ -96,7 +98,8 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
             (false, false) => ProtoPolicy::Keep,
         },
         max_response_head: config.max_response_header_bytes,
-        believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
+        max_response_lines: config.max_response_headers.map_or(usize::MAX, NonZeroUsize::get),
+        domains: domains.clone(),
         rules: Arc::clone(rules),
     }
 }

@@ -1,5 +1,6 @@
 //! What a router changes in the headers that pass through it. Pure.
 
+pub mod client_cert;
 pub mod forwarded;
 pub mod hop_by_hop;
 pub mod instance;

@@ -7,6 +7,7 @@ pub mod admit;
 mod affinity;
 pub mod attempt;
 pub mod body;
+pub mod domain;
 pub mod prepare;
 pub mod reply;
 pub mod request_body;
@@ -31,7 +32,7 @@ use crate::{
         exchange::{Client, Exchange, Recorder, host, target},
         metrics::Tally,
     },
-    route::{moment::Moment, pick, pool::Pool},
+    route::{moment::Moment, mtls::Domains, pick, pool::Pool},
     table::Table,
     upstream::{Reply, Upstream, replay::Replayable},
 };
@@ -41,8 +42,8 @@ use crate::{
 pub struct Settings {
     /// Attempts that count (`backends.max_attempts`), at least 1.
     pub max_attempts: u32,
-    /// From dispatch to the end of the response's body, per attempt; none for no limit.
-    pub endpoint_timeout: Option<Duration>,
+    /// From dispatch to the end of the response's body, per attempt.
+    pub endpoint_timeout: EndpointTimeout,
     /// Bounds on picking: `backends.max_conns`, and how long a failed endpoint rests.
     pub pick: pick::Limits,
     /// Whether connections serve one request only (`disable_keep_alives`).
@@ -53,10 +54,35 @@ pub struct Settings {
     pub proto: ProtoPolicy,
     /// Largest head of a response, in bytes.
     pub max_response_head: usize,
-    /// Whether a client's `X-Forwarded-Client-Cert` is believed (`forwarded_client_cert: always_forward`).
-    pub believes_client_cert: bool,
+    /// Most fields of a response (`max_response_headers`).
+    pub max_response_lines: usize,
+    /// Domains whose clients must have proven themselves to the domain's own authorities.
+    pub domains: Domains,
     /// What is added to, removed from and asked of heads.
     pub rules: Arc<Rules>,
+}
+
+/// How long an endpoint may take, by the version of HTTP that the client speaks; none for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointTimeout {
+    /// For HTTP/1 (`http_1_endpoint_timeout`, or else `endpoint_timeout`).
+    pub http1: Option<Duration>,
+    /// For HTTP/2 (`http_2_endpoint_timeout`, or else `endpoint_timeout`).
+    pub http2: Option<Duration>,
+}
+
+impl EndpointTimeout {
+    /// For a request of this version.
+    #[must_use]
+    pub fn of(self, version: Version) -> Option<Duration> {
+        if version == Version::HTTP_2 { self.http2 } else { self.http1 }
+    }
+
+    /// For any request.
+    #[must_use]
+    pub fn longest(self) -> Option<Duration> {
+        self.http1.zip(self.http2).map(|(http1, http2)| http1.max(http2))
+    }
 }
 
 /// The request path of one worker.
@@ -94,10 +120,7 @@ impl Proxy {
         if noted.connection && hop_by_hop::remove_named(&mut parts.headers, &rules.kept) {
             noted = Noted::of(&parts.headers);
         }
-        if noted.client_cert && !self.settings.believes_client_cert {
-            // No client presents a certificate here, so whatever the field says was made up.
-            parts.headers.remove("x-forwarded-client-cert");
-        }
+        client.cert.apply(&mut parts.headers, noted.client_cert);
         let id = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
@@ -145,6 +168,7 @@ impl Proxy {
         body: Replayable<RequestBody>,
         wants: Option<&HeaderValue>,
     ) -> Result<Reply<RequestBody>, Failure> {
+        domain::right_door(&self.settings.domains, exchange)?;
         let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
         // The clock is read once between the look-up and the first attempt; both are measured by it.
         let now = Instant::now();
