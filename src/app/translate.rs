@@ -11,7 +11,7 @@ use crate::{
         AzPreference, BalancingAlgorithm, Config, ForwardedClientCert, Meters, NatsTls, RedactQueryParams,
         RouteIntegrity, ShardingMode,
     },
-    headers::forwarded::ProtoPolicy,
+    headers::{forwarded::ProtoPolicy, sticky},
     observe::{
         access_log::{Fields, Privacy, Redact},
         metrics::{Bounds, Buckets},
@@ -96,6 +96,11 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
             (false, false) => ProtoPolicy::Keep,
         },
         max_response_head: config.max_response_header_bytes,
+        sessions: sticky::Rules {
+            names: config.sticky_session_cookie_names.clone(),
+            negotiate: config.sticky_sessions_for_auth_negotiate,
+            secure: config.secure_cookies,
+        },
         believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
         rules: Arc::clone(rules),
     }

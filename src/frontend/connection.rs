@@ -194,6 +194,7 @@ mod tests {
             empty_pool_is_503: false,
             proto: ProtoPolicy::Keep,
             max_response_head: 1000,
+            sessions: crate::headers::sticky::Rules { names: Vec::new(), negotiate: false, secure: false },
             believes_client_cert: true,
             rules: Arc::default(),
         };

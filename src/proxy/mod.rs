@@ -25,7 +25,7 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 use self::{body::ClientBody, prepare::Prepared, request_body::RequestBody, rules::Rules};
 use crate::{
     failure::{Counter, Failure},
-    headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
+    headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted, sticky},
     lifecycle::{Drain, Stopping},
     observe::{
         exchange::{Client, Exchange, Recorder, host, target},
@@ -55,6 +55,8 @@ pub struct Settings {
     pub max_response_head: usize,
     /// Whether a client's `X-Forwarded-Client-Cert` is believed (`forwarded_client_cert: always_forward`).
     pub believes_client_cert: bool,
+    /// Which sessions stick to an instance.
+    pub sessions: sticky::Rules,
     /// What is added to, removed from and asked of heads.
     pub rules: Arc<Rules>,
 }
@@ -152,7 +154,9 @@ impl Proxy {
         let pool = pool?;
         self.measure(exchange, &pool, now)?;
         let prepared = Prepared::new(exchange, noted, &self.settings, wants);
-        self.attempt(exchange, &pool, &prepared, body, now).await
+        let mut reply = self.attempt(exchange, &pool, &prepared, body, now).await?;
+        affinity::remember(&mut reply, &pool, exchange, &prepared, &self.settings);
+        Ok(reply)
     }
 
     /// Refuses a request whose head is larger than the configuration allows; its record names an endpoint of the
