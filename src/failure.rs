@@ -42,6 +42,9 @@ pub enum Failure {
         /// Host header as sent.
         host: String,
     },
+    /// The host belongs to a domain whose authorities the client has not been held to, or to none though it has.
+    #[error("misdirected request")]
+    Misdirected,
     /// `X-CF-App-Instance` is not an app's id and an index.
     #[error("malformed X-CF-App-Instance")]
     MalformedAppInstance,
@@ -280,6 +283,7 @@ impl Failure {
         let (retry, fate, proven_unsent, counter, reason) = match self {
             Self::EmptyHost => (Never, Keep, true, Some(RejectedRequests), "empty_host"),
             Self::UnknownRoute { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_route"),
+            Self::Misdirected => (Never, Keep, true, Some(RejectedRequests), "misdirected"),
             Self::MalformedAppInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_app_instance"),
             Self::UnknownInstance { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_instance"),
             Self::MalformedProcessInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_process_instance"),
@@ -343,6 +347,10 @@ impl Failure {
             Self::UnknownRoute { host } => {
                 let body = format!("404 Not Found: Requested route ('{host}') does not exist.");
                 lookup(404, "unknown_route", NEVER, body)
+            }
+            Self::Misdirected => {
+                let router_error = Some("misdirected_request".into());
+                Answer { status: 421, router_error, cache_control: None, body: None }
             }
             Self::MalformedAppInstance => {
                 let body = "400 Bad Request: Invalid X-CF-App-Instance Header".into();

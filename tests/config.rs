@@ -108,7 +108,6 @@ fn front_tls_with_its_defaults() {
     assert_eq!(config.http_port(), Some(8081));
     assert_eq!(good(&ssl("disable_http: true")).http_port(), None);
     assert!(config.not_acted_on().is_empty());
-    assert_eq!(config.refuse_unsupported(), Ok(()));
 }
 
 #[test]
@@ -163,13 +162,10 @@ fn suites_without_enable_ssl_hold_for_backends_only() {
 }
 
 #[test]
-fn client_checks_are_parsed_and_refuse_to_start() {
+fn client_checks_are_parsed() {
     for mode in ["request", "require"] {
         let config = good(&ssl("").replace("none", mode));
-        assert_eq!(config.not_acted_on(), ["client_cert_validation"]);
-        let refusal = config.refuse_unsupported().unwrap_err();
-        assert_eq!(refusal.to_string(), format!("client_cert_validation: {mode} is not supported yet"));
-        assert!(matches!(ConfigError::from(refusal), ConfigError::Unsupported(_)));
+        assert_eq!(config.front_tls.unwrap().client_cert_validation.to_string(), mode);
         let alone = ssl("only_trust_client_ca_certs: true").replace("none", mode);
         assert!(bad(&alone).starts_with("only_trust_client_ca_certs: needs client_ca_certs"), "{mode}");
         assert!(good(&format!("{alone}\nclient_ca_certs: CERT")).front_tls.is_some());
@@ -181,8 +177,6 @@ verify_client_certificate_metadata:
     let front = good(&ssl(rules)).front_tls.unwrap();
     assert_eq!(front.client_metadata_rules[0].issuer_in_chain.organization, ["o"]);
     assert_eq!(front.client_metadata_rules[0].valid_cert_subjects[1].common_name, "b");
-    let domains = good("domains: [{domain: a.b, ca_certs: CERT}]");
-    assert_eq!(domains.refuse_unsupported().unwrap_err().to_string(), "domains: a.b is not supported yet");
 }
 
 #[test]
@@ -283,7 +277,6 @@ fn every_example_file_parses_without_a_warning() {
         let path = entry.unwrap().path();
         let parsed = load(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert_eq!(parsed.warnings, [], "{}", path.display());
-        assert_eq!(parsed.config.refuse_unsupported(), Ok(()), "{}", path.display());
         names.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
     names.sort();

@@ -74,7 +74,6 @@ fn the_configuration_in_the_readme_starts_a_router() {
     let parsed = config::parse(&yaml[0].text).unwrap();
     assert!(parsed.warnings.is_empty(), "{:?}", parsed.warnings);
     assert!(parsed.config.not_acted_on().is_empty(), "{:?}", parsed.config.not_acted_on());
-    parsed.config.refuse_unsupported().unwrap();
     assert_eq!(parsed.config.nats.hosts.len(), 2);
 }
 
@@ -122,6 +121,7 @@ fn failures() -> Vec<Failure> {
     all.extend([
         Failure::EmptyHost,
         Failure::UnknownRoute { host: host() },
+        Failure::Misdirected,
         Failure::MalformedAppInstance,
         Failure::UnknownInstance { host: host(), named: host() },
         Failure::MalformedProcessInstance,
@@ -150,6 +150,7 @@ fn is_listed(failure: &Failure) {
     match failure {
         Failure::EmptyHost
         | Failure::UnknownRoute { .. }
+        | Failure::Misdirected
         | Failure::MalformedAppInstance
         | Failure::UnknownInstance { .. }
         | Failure::MalformedProcessInstance

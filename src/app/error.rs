@@ -6,7 +6,6 @@ use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust
 
 use crate::{
     bus::{link::LinkError, secure::SecureError},
-    config::Unsupported,
     frontend::tls::FrontTlsError,
     observe::access_log::OpenError,
 };
@@ -14,9 +13,6 @@ use crate::{
 /// The router cannot start. Each names what is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration asks for what is not there yet and would be unsafe to leave out.
-    #[error(transparent)]
-    Unsupported(#[from] Unsupported),
     /// The machine has no default route, so the router has no address to announce.
     #[error("no default route: {0}")]
     OwnAddress(#[source] io::Error),
@@ -70,8 +66,7 @@ impl StartError {
             Self::Listen { key: "port", .. } => "tcp-listener-error",
             Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",
             Self::Listen { .. } => "initialize-router-error",
-            Self::Unsupported(_)
-            | Self::OwnAddress(_)
+            Self::OwnAddress(_)
             | Self::Trust(_)
             | Self::Credentials(_)
             | Self::Dialer(_)

@@ -18,7 +18,6 @@ use std::{
 };
 
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use self::parts::{Parts, listen};
@@ -26,7 +25,7 @@ pub use self::{error::StartError, preflight::preflight};
 use crate::{
     bus::{Clock, greeting::Greeting, link::Link},
     config::{self, Config},
-    frontend::{connection::Door, listener, tls::server_config, worker::Workers},
+    frontend::{connection::Door, entry::Entry, listener, worker::Workers},
     lifecycle::{Drain, Readiness, Stopping},
     observe::{access_log::AccessLog, metrics::Metrics},
     route::moment::Moment,
@@ -35,6 +34,9 @@ use crate::{
 
 /// How long the writers of logs may take to write what is queued at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Whether clients are served in HTTP/2; what is not served is not offered.
+const SERVES_HTTP2: bool = false;
 
 /// Where a router listens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub struct Addresses {
 pub struct Bound {
     config: Config,
     parts: Parts,
-    tls: Option<TlsAcceptor>,
+    entry: Arc<Entry>,
 }
 
 /// A router that takes traffic.
@@ -76,10 +78,9 @@ impl Router {
     /// # Errors
     /// The first thing that is wrong.
     pub async fn bind(config: Config) -> Result<Bound, StartError> {
-        config.refuse_unsupported()?;
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
-        let tls = config.front_tls.as_ref().map(server_config).transpose()?.map(TlsAcceptor::from);
+        let entry = Arc::new(Entry::new(&config, SERVES_HTTP2 && config.enable_http2)?);
         let dialer = translate::dialer(&config)?;
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let link = Link::connect(&translate::link(&config)?, Arc::clone(&clock)).await?;
@@ -114,7 +115,7 @@ impl Router {
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         parts.listen_to_bus(&config, link, greeting, clock, lost);
-        Ok(Bound { config, parts, tls })
+        Ok(Bound { config, parts, entry })
     }
 
     /// Where it listens.
@@ -217,7 +218,7 @@ impl Bound {
     /// # Errors
     /// A port is taken, or the system gives no threads.
     pub async fn open(self) -> Result<Router, StartError> {
-        let Self { config, mut parts, tls } = self;
+        let Self { config, mut parts, entry } = self;
         let delay = config.start_response_delay_interval;
         tracing::debug!(
             target: "router",
@@ -247,7 +248,7 @@ impl Bound {
         }
 
         let closing = Stopping::new();
-        let doorways = parts.doorways(&config, tls.as_ref(), &closing);
+        let doorways = parts.doorways(&config, &entry, &closing);
         let workers = Arc::new(Workers::start(doorways, parts.connections.clone()).map_err(StartError::Workers)?);
         let accepting = CancellationToken::new();
         let accepted = CancellationToken::new();

@@ -8,7 +8,6 @@ use std::{
 };
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::Dialer;
 
@@ -17,7 +16,7 @@ use crate::{
     admin,
     bus::{self, Clock, greeting::Greeting, link::Link, subscriber::Subscriber},
     config::Config,
-    frontend::{connection::Doorway, listener},
+    frontend::{connection::Doorway, entry::Entry, listener},
     lifecycle::{Drain, Readiness, Stopping, roster::Roster},
     observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
     proxy::{Proxy, rules::Rules},
@@ -107,9 +106,9 @@ impl Parts {
         });
     }
 
-    pub(super) fn doorways(&self, config: &Config, tls: Option<&TlsAcceptor>, closing: &Stopping) -> Vec<Arc<Doorway>> {
+    pub(super) fn doorways(&self, config: &Config, entry: &Arc<Entry>, closing: &Stopping) -> Vec<Arc<Doorway>> {
         let workers = translate::workers(config);
-        let settings = Arc::new(translate::proxy(config, &self.rules));
+        let settings = Arc::new(translate::proxy(config, &self.rules, &entry.domains));
         let limits = translate::idle(config, workers);
         let doorway = |index| {
             let recorder =
@@ -125,7 +124,7 @@ impl Parts {
             };
             Arc::new(Doorway {
                 proxy: Arc::new(proxy),
-                tls: tls.cloned(),
+                entry: Arc::clone(entry),
                 idle_timeout: config.frontend_idle_timeout,
                 closing: closing.child(),
                 roster: Roster::default(),

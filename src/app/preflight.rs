@@ -1,15 +1,14 @@
 //! What can be known about a configuration before anything is opened.
 
 use super::{StartError, translate};
-use crate::{config::Config, frontend::tls::server_config};
+use crate::{config::Config, frontend::entry::Entry};
 
 /// Everything that would keep a router with this configuration from starting, as far as that shows without a network:
-/// what is not supported, certificates and keys that cannot be used, settings that a part refuses.
+/// certificates and keys that cannot be used, settings that a part refuses.
 #[must_use]
 pub fn preflight(config: &Config) -> Vec<StartError> {
     [
-        config.refuse_unsupported().map_err(StartError::from),
-        config.front_tls.as_ref().map_or(Ok(()), |front| server_config(front).map(drop)).map_err(StartError::from),
+        Entry::new(config, config.enable_http2).map(drop).map_err(StartError::from),
         translate::dialer(config).map(drop),
         translate::link(config).map(drop),
         translate::buckets(&config.prometheus.meters).map(drop),

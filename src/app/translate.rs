@@ -8,8 +8,7 @@ use super::StartError;
 use crate::{
     bus::{link::LinkSettings, secure, subscriber::Policy},
     config::{
-        AzPreference, BalancingAlgorithm, Config, ForwardedClientCert, Meters, NatsTls, RedactQueryParams,
-        RouteIntegrity, ShardingMode,
+        AzPreference, BalancingAlgorithm, Config, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode,
     },
     headers::{forwarded::ProtoPolicy, sticky},
     observe::{
@@ -18,7 +17,7 @@ use crate::{
     },
     proxy::{self, rules::Rules},
     registration::Integrity,
-    route::{balancing::Algorithm, pick},
+    route::{balancing::Algorithm, mtls::Domains, pick},
     table::{self, Sharding},
     upstream::{dial::DialTimes, idle::Limits},
 };
@@ -77,7 +76,7 @@ pub(super) fn link(config: &Config) -> Result<LinkSettings, StartError> {
     })
 }
 
-pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
+pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> proxy::Settings {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
@@ -101,7 +100,7 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>) -> proxy::Settings {
             negotiate: config.sticky_sessions_for_auth_negotiate,
             secure: config.secure_cookies,
         },
-        believes_client_cert: config.forwarded_client_cert == ForwardedClientCert::AlwaysForward,
+        domains: domains.clone(),
         rules: Arc::clone(rules),
     }
 }

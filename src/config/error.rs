@@ -39,19 +39,6 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: Problem,
     },
-    /// The configuration is right, but asks for something that must not be left out in silence.
-    #[error(transparent)]
-    Unsupported(#[from] Unsupported),
-}
-
-/// A feature that this version does not have, and whose silent absence would be unsafe.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {value} is not supported yet")]
-pub struct Unsupported {
-    /// The dotted key.
-    pub key: &'static str,
-    /// Its value.
-    pub value: String,
 }
 
 /// What is wrong with the value of a key.

@@ -1,19 +1,15 @@
 //! What a configuration may ask for and this version does not do yet.
 //!
-//! Two lists: what is only missing (logged once at start), and what must not be missing in silence (refuses to
-//! start). A feature that is built loses its line here.
+//! It is logged once at start. A feature that is built loses its line here.
 
-use super::error::Unsupported;
 use super::model::Config;
-use super::modes::ClientCertValidation;
 
 impl Config {
     /// The keys that are set to something other than their default and are not acted on yet, in the order of
     /// gorouter.md §2.
     pub fn not_acted_on(&self) -> Vec<&'static str> {
         let d = Config::default();
-        let (front, ours) = (self.front_tls.as_ref(), self);
-        let client_certs = front.is_some_and(|f| f.client_cert_validation != ClientCertValidation::None);
+        let ours = self;
         [
             ("status.host", ours.status.host != d.status.host),
             ("status.enable_nontls_health_checks", !ours.status.enable_nontls_health_checks),
@@ -27,12 +23,7 @@ impl Config {
             ("prometheus.cert_path", ours.prometheus.tls.is_some()),
             ("access_log.enable_streaming", ours.access_log.enable_streaming),
             ("debug_addr", !ours.debug_addr.is_empty()),
-            ("enable_proxy", ours.enable_proxy),
             ("enable_http1_concurrent_read_write", ours.enable_http1_concurrent_read_write),
-            ("client_cert_validation", client_certs),
-            ("client_ca_certs", front.is_some_and(|f| f.client_ca_certs.is_some())),
-            ("only_trust_client_ca_certs", front.is_some_and(|f| f.only_trust_client_ca_certs)),
-            ("verify_client_certificate_metadata", front.is_some_and(|f| !f.client_metadata_rules.is_empty())),
             ("skip_ssl_validation", ours.skip_ssl_validation),
             ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),
             ("http_1_endpoint_timeout", ours.http_1_endpoint_timeout != ours.endpoint_timeout),
@@ -55,27 +46,9 @@ impl Config {
             ("send_http_start_stop_server_event", !ours.send_http_start_stop_server_event),
             ("send_http_start_stop_client_event", !ours.send_http_start_stop_client_event),
             ("per_app_prometheus_http_metrics_reporting", ours.per_app_prometheus_http_metrics_reporting),
-            ("domains", !ours.domains.is_empty()),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))
         .collect()
-    }
-
-    /// Refuses what would be unsafe to leave out: clients that are not checked although the file says so.
-    ///
-    /// # Errors
-    /// The first such key.
-    pub fn refuse_unsupported(&self) -> Result<(), Unsupported> {
-        if let Some(front) = &self.front_tls
-            && front.client_cert_validation != ClientCertValidation::None
-        {
-            let value = front.client_cert_validation.to_string();
-            return Err(Unsupported { key: "client_cert_validation", value });
-        }
-        if let Some(domain) = self.domains.first() {
-            return Err(Unsupported { key: "domains", value: super::error::shown(&domain.domain) });
-        }
-        Ok(())
     }
 }

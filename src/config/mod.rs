@@ -30,7 +30,7 @@ use std::path::Path;
 pub use ciphers::CipherError;
 pub use duration::{DurationError, GoDuration};
 pub use effective::Setting;
-pub use error::{ConfigError, Problem, Unsupported, Warning};
+pub use error::{ConfigError, Problem, Warning};
 pub use model::{Backends, Config, FrontTls};
 pub use modes::{
     AzPreference, BalancingAlgorithm, ClientCertValidation, ForwardedClientCert, LogLevel, RedactQueryParams,

@@ -19,11 +19,9 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
 
-use super::gather::Gather;
+use super::entry::{Entered, Entry};
 use crate::{
     lifecycle::{
         DrainToken, Stopping,
@@ -32,9 +30,6 @@ use crate::{
     observe::{exchange::Client, metrics::Tally},
     proxy::{Proxy, body::ClientBody},
 };
-
-/// How long a client may take for its TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which way a client came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +57,8 @@ pub struct Arrival {
 pub struct Doorway {
     /// The request path.
     pub proxy: Arc<Proxy>,
-    /// TLS towards clients, if there is a TLS port.
-    pub tls: Option<TlsAcceptor>,
+    /// What is asked of whoever comes in.
+    pub entry: Arc<Entry>,
     /// How long a connection may be idle between requests (`frontend_idle_timeout`).
     pub idle_timeout: Option<Duration>,
     /// Asked when idle connections are to close.
@@ -76,26 +71,20 @@ pub struct Doorway {
 pub async fn serve(doorway: Arc<Doorway>, arrival: Arrival) {
     let Arrival { socket, from, door, token: _token } = arrival;
     let Ok(tcp) = TcpStream::from_std(socket) else { return };
-    match (door, &doorway.tls) {
-        (Door::Plain, _) => exchange(&doorway, Gather(tcp), from, false).await,
-        (Door::Tls, Some(tls)) => match timeout(HANDSHAKE_TIMEOUT, Box::pin(tls.accept(tcp))).await {
-            Ok(Ok(secured)) => exchange(&doorway, secured, from, true).await,
-            Ok(Err(error)) => tracing::debug!(target: "router", client = %from, %error, "tls-handshake-failed"),
-            Err(_) => tracing::debug!(target: "router", client = %from, "tls-handshake-timed-out"),
-        },
-        (Door::Tls, None) => {}
+    match doorway.entry.admit(tcp, from, door).await {
+        Ok(Entered::Plain(stream, client)) => exchange(&doorway, stream, Arc::new(client)).await,
+        Ok(Entered::Tls(stream, client)) => exchange(&doorway, stream, Arc::new(client)).await,
+        Err(reason) => {
+            doorway.proxy.recorder.shard.count(Tally::GateRefused);
+            tracing::debug!(target: "router", client = %from, error = %reason, "client-turned-away");
+        }
     }
 }
 
-async fn exchange<S>(doorway: &Arc<Doorway>, stream: S, from: SocketAddr, tls: bool)
+async fn exchange<S>(doorway: &Arc<Doorway>, stream: S, client: Arc<Client>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let client = Arc::new(Client {
-        ip: from.ip().to_canonical().to_string().into(),
-        address: SocketAddr::new(from.ip().to_canonical(), from.port()).to_string().into(),
-        tls,
-    });
     let proxy = &doorway.proxy;
     let seated = doorway.roster.sit_down();
     let seat = Arc::clone(seated.seat());
@@ -167,13 +156,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        headers::forwarded::ProtoPolicy,
+        headers::{client_cert::ClientCert, forwarded::ProtoPolicy},
         lifecycle::Drain,
         observe::{
             exchange::Recorder,
             metrics::{Buckets, Metrics},
         },
         proxy,
+        route::mtls::Domains,
         table::{self, Sharding, Table},
         upstream::{Upstream, dial::DialTimes, idle},
     };
@@ -195,7 +185,7 @@ mod tests {
             proto: ProtoPolicy::Keep,
             max_response_head: 1000,
             sessions: crate::headers::sticky::Rules { names: Vec::new(), negotiate: false, secure: false },
-            believes_client_cert: true,
+            domains: Domains::default(),
             rules: Arc::default(),
         };
         let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
@@ -210,15 +200,16 @@ mod tests {
             leaving: Stopping::new(),
             drain: Drain::new(),
         };
+        let entry = Entry { proxy_lines: false, plain: ClientCert::Keep, tls: None, domains: Domains::default() };
         let (closing, roster) = (Stopping::new(), Roster::default());
-        Arc::new(Doorway { proxy: Arc::new(proxy), tls: None, idle_timeout: None, closing, roster })
+        Arc::new(Doorway { proxy: Arc::new(proxy), entry: Arc::new(entry), idle_timeout: None, closing, roster })
     }
 
     #[tokio::test]
     async fn a_request_that_has_come_when_all_are_asked_to_finish_is_answered() {
         let doorway = doorway();
         let (mut client, server) = duplex(10_000);
-        let mut serving = pin!(exchange(&doorway, server, ([127, 0, 0, 1], 1).into(), false));
+        let mut serving = pin!(exchange(&doorway, server, Arc::new(Client::at(([127, 0, 0, 1], 1).into()))));
         assert!(futures_util::poll!(&mut serving).is_pending());
         client.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.unwrap();
         doorway.roster.finish_all();
@@ -232,7 +223,7 @@ mod tests {
     async fn a_new_clients_first_request_is_waited_for() {
         let doorway = doorway();
         let (mut client, server) = duplex(10_000);
-        let mut serving = pin!(exchange(&doorway, server, ([127, 0, 0, 1], 1).into(), false));
+        let mut serving = pin!(exchange(&doorway, server, Arc::new(Client::at(([127, 0, 0, 1], 1).into()))));
         assert!(futures_util::poll!(&mut serving).is_pending());
         doorway.roster.finish_all();
         assert!(futures_util::poll!(&mut serving).is_pending());

@@ -1,5 +1,6 @@
 //! What a router changes in the headers that pass through it. Pure.
 
+pub mod client_cert;
 pub mod cookie_date;
 pub mod cookies;
 pub mod forwarded;

@@ -5,7 +5,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::HOST};
 
-use super::instance::{APP_INSTANCE, PROCESS_INSTANCE};
+use super::{
+    client_cert,
+    instance::{APP_INSTANCE, PROCESS_INSTANCE},
+};
 
 /// Presence of fields; counts where two of a kind mean something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub struct Noted {
     pub forwarded_for: bool,
     /// `X-Forwarded-Proto`.
     pub forwarded_proto: bool,
-    /// `X-Forwarded-Client-Cert`.
+    /// `X-Forwarded-Client-Cert`, in any spelling ([`client_cert::is_spelling`]).
     pub client_cert: bool,
     /// `X-CF-App-Instance`.
     pub app_instance: bool,
@@ -71,7 +74,6 @@ impl Noted {
             "expect" => self.expect = true,
             "x-forwarded-for" => self.forwarded_for = true,
             "x-forwarded-proto" => self.forwarded_proto = true,
-            "x-forwarded-client-cert" => self.client_cert = true,
             APP_INSTANCE => self.app_instance = true,
             PROCESS_INSTANCE => self.process_instance = true,
             "cookie" => self.cookie = true,
@@ -79,6 +81,7 @@ impl Noted {
             "idempotency-key" | "x-idempotency-key" => self.idempotency_key = true,
             "x-vcap-trace" => self.trace_key = true,
             "user-agent" => self.agent_length = value.len(),
+            name if client_cert::is_spelling(name) => self.client_cert = true,
             _ => {}
         }
     }

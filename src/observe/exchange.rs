@@ -6,6 +6,7 @@
 
 use std::{
     borrow::Cow,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -20,7 +21,11 @@ use super::{
     access_log::{Cost, Entry, Sink},
     metrics::Shard,
 };
-use crate::{failure::Failure, route::endpoint::Endpoint};
+use crate::{
+    failure::Failure,
+    headers::client_cert::ClientCert,
+    route::{endpoint::Endpoint, mtls::DomainIndex},
+};
 
 /// Where a worker's exchanges are recorded.
 #[derive(Debug)]
@@ -32,7 +37,7 @@ pub struct Recorder {
 }
 
 /// Who asked: what is the same for every exchange of a client's connection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Client {
     /// The client's IP address.
     pub ip: Box<str>,
@@ -40,6 +45,25 @@ pub struct Client {
     pub address: Box<str>,
     /// Whether it came over TLS.
     pub tls: bool,
+    /// The server name that it asked for in the handshake.
+    pub server_name: Option<Box<str>>,
+    /// The domain to whose authorities it has proven itself (`domains`).
+    pub domain: Option<DomainIndex>,
+    /// What endpoints are told about its certificate.
+    pub cert: ClientCert,
+}
+
+impl Client {
+    /// A client at this address that came in plain and shows nothing.
+    #[must_use]
+    pub fn at(from: SocketAddr) -> Self {
+        let ip = from.ip().to_canonical();
+        Self {
+            ip: ip.to_string().into(),
+            address: SocketAddr::new(ip, from.port()).to_string().into(),
+            ..Self::default()
+        }
+    }
 }
 
 /// One request and what became of it.

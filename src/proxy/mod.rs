@@ -7,6 +7,7 @@ pub mod admit;
 mod affinity;
 pub mod attempt;
 pub mod body;
+pub mod domain;
 pub mod prepare;
 pub mod reply;
 pub mod request_body;
@@ -31,7 +32,7 @@ use crate::{
         exchange::{Client, Exchange, Recorder, host, target},
         metrics::Tally,
     },
-    route::{moment::Moment, pick, pool::Pool},
+    route::{moment::Moment, mtls::Domains, pick, pool::Pool},
     table::Table,
     upstream::{Reply, Upstream, replay::Replayable},
 };
@@ -53,10 +54,10 @@ pub struct Settings {
     pub proto: ProtoPolicy,
     /// Largest head of a response, in bytes.
     pub max_response_head: usize,
-    /// Whether a client's `X-Forwarded-Client-Cert` is believed (`forwarded_client_cert: always_forward`).
-    pub believes_client_cert: bool,
     /// Which sessions stick to an instance.
     pub sessions: sticky::Rules,
+    /// Domains whose clients must have proven themselves to the domain's own authorities.
+    pub domains: Domains,
     /// What is added to, removed from and asked of heads.
     pub rules: Arc<Rules>,
 }
@@ -96,10 +97,7 @@ impl Proxy {
         if noted.connection && hop_by_hop::remove_named(&mut parts.headers, &rules.kept) {
             noted = Noted::of(&parts.headers);
         }
-        if noted.client_cert && !self.settings.believes_client_cert {
-            // No client presents a certificate here, so whatever the field says was made up.
-            parts.headers.remove("x-forwarded-client-cert");
-        }
+        client.cert.apply(&mut parts.headers, noted.client_cert);
         let id = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
@@ -147,6 +145,7 @@ impl Proxy {
         body: Replayable<RequestBody>,
         wants: Option<&HeaderValue>,
     ) -> Result<Reply<RequestBody>, Failure> {
+        domain::right_door(&self.settings.domains, exchange)?;
         let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
         // The clock is read once between the look-up and the first attempt; both are measured by it.
         let now = Instant::now();

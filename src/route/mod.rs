@@ -6,6 +6,7 @@ pub mod endpoint;
 pub mod intern;
 pub mod lease;
 pub mod moment;
+pub mod mtls;
 pub mod peer;
 pub mod pick;
 pub mod pool;

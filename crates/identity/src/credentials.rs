@@ -11,6 +11,8 @@ use rustls::{
     sign::{CertifiedKey, SigningKey},
 };
 
+use x509_parser::extensions::GeneralName;
+
 use crate::{leaf, provider::provider};
 
 pub mod watch;
@@ -86,6 +88,25 @@ impl Credentials {
     #[must_use]
     pub fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified
+    }
+
+    /// The names under which the leaf can be asked for, in lower case: its DNS SANs, or its common name if it has none
+    /// of those.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let parsed = self.certified.cert.first().and_then(|leaf| leaf::parse(leaf).ok());
+        let Some(certificate) = parsed else { return Vec::new() };
+        let names: Vec<String> = (leaf::general_names(&certificate).iter())
+            .filter_map(|name| match name {
+                GeneralName::DNSName(dns) => Some(dns.to_ascii_lowercase()),
+                _ => None,
+            })
+            .collect();
+        if !names.is_empty() {
+            return names;
+        }
+        let common_name = certificate.subject().iter_common_name().next();
+        common_name.and_then(|name| name.as_str().ok()).map(str::to_ascii_lowercase).into_iter().collect()
     }
 
     /// Start of the leaf's validity.

@@ -15,11 +15,13 @@
 pub mod accept;
 pub mod credentials;
 pub mod dial;
+pub mod distinguished_name;
 pub mod name;
 pub mod peer_identity;
 pub mod refusal;
 pub mod stream;
 pub mod trust;
+pub mod visitors;
 
 mod frame;
 mod leaf;
@@ -29,8 +31,10 @@ mod session;
 pub use accept::{AcceptRefusal, Accepted, Acceptor, Pending};
 pub use credentials::Credentials;
 pub use dial::{Dialer, DialerSettings};
+pub use distinguished_name::DistinguishedName;
 pub use name::ExpectedName;
 pub use peer_identity::PeerIdentity;
 pub use refusal::Refusal;
 pub use stream::Secured;
 pub use trust::Trust;
+pub use visitors::{SubjectRule, Visitors};

@@ -1,6 +1,9 @@
 //! The one source of cryptography: aws-lc-rs, with the orders that suit a hop inside one network.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
 
 use rustls::{
     SupportedCipherSuite,
@@ -53,5 +56,26 @@ fn build(tls12: &[SupportedCipherSuite]) -> CryptoProvider {
         cipher_suites: TLS13_SUITES.iter().chain(tls12).copied().collect(),
         kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
         ..aws_lc_rs::default_provider()
+    }
+}
+
+/// SHA-256 in lower-case hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    let SupportedCipherSuite::Tls13(suite) = cipher_suite::TLS13_AES_128_GCM_SHA256 else {
+        unreachable!("a suite of TLS 1.3 is one");
+    };
+    let digest = suite.common.hash_provider.hash(bytes);
+    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // into memory, which cannot fail
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sha256_is_what_the_standard_says() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(super::sha256(b"abc"), abc);
     }
 }

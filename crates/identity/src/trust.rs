@@ -19,7 +19,7 @@ use rustls::{
 use tracing::warn;
 use x509_parser::{certificate::X509Certificate, oid_registry as oid};
 
-use crate::{leaf, refusal::Hint};
+use crate::{distinguished_name::DistinguishedName, leaf, refusal::Hint};
 
 /// One PEM text to take authorities from, with the name that errors give it.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +136,13 @@ impl Trust {
         self.0.entries.is_empty()
     }
 
+    /// Whether one of the trusted certificates has this subject.
+    #[must_use]
+    pub fn has_subject(&self, subject: &DistinguishedName) -> bool {
+        let is_it = |entry: &Entry| DistinguishedName::of_subject(&entry.der).is_ok_and(|found| found == *subject);
+        self.0.entries.iter().any(is_it)
+    }
+
     pub(crate) fn roots(&self) -> &Arc<RootCertStore> {
         &self.0.roots
     }
@@ -149,7 +156,7 @@ impl Trust {
         if !entry.pin_told.swap(true, Ordering::Relaxed) {
             warn!(
                 authority = %entry.name,
-                "accepted a backend certificate only because it is itself listed among the trusted authorities"
+                "accepted a certificate only because it is itself listed among the trusted authorities"
             );
         }
         true

@@ -1,0 +1,173 @@
+//! The way in: from an accepted socket to a client of whom all is known that a connection tells.
+//!
+//! First the PROXY line, if lines are read, then the TLS handshake, if it is that door. Nothing of a request is read
+//! here, and whoever is turned away costs its own connection only.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{
+    connection::Door,
+    gather::Gather,
+    linger::linger,
+    proxy_protocol::{self, Opening, opening},
+    tls::{FrontTlsError, Handshake, HandshakeError, TlsDoor, clients},
+};
+use crate::{
+    config::Config,
+    headers::client_cert::{ClientCert, Format},
+    observe::exchange::Client,
+    route::mtls::Domains,
+};
+
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a PROXY line may take (gorouter.md section 7.1).
+const LINE_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long to wait before looking again at a line that has come in part. The bytes stay in the socket, for they may
+/// turn out to be a request's, so that the system cannot wait for more of them.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// What a plain request gets at the TLS door, Go's words.
+const SPEAK_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
+/// What is asked of whoever comes in.
+pub struct Entry {
+    /// Whether PROXY lines are read (`enable_proxy`). Only then may a client say who it is.
+    pub proxy_lines: bool,
+    /// What endpoints are told about the certificate of a client that came in plain.
+    pub plain: ClientCert,
+    /// The TLS door, if there is one.
+    pub tls: Option<TlsDoor>,
+    /// The domains that have authorities of their own.
+    pub domains: Domains,
+}
+
+/// Who came in, and the connection.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once; a box would be one more allocation")]
+pub enum Entered {
+    /// In plain.
+    Plain(Gather, Client),
+    /// Over TLS.
+    Tls(TlsStream<TcpStream>, Client),
+}
+
+/// Why somebody did not come in.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnedAway {
+    /// A PROXY line that is none, or did not end in time.
+    #[error("malformed PROXY line")]
+    Line,
+    /// A request in plain at the TLS door.
+    #[error("client sent an HTTP request to an HTTPS server")]
+    SpokePlain,
+    /// The handshake failed.
+    #[error("TLS handshake: {0}")]
+    Handshake(#[from] HandshakeError),
+    /// The handshake took too long.
+    #[error("TLS handshake timeout")]
+    HandshakeTimeout,
+    /// The connection broke, or there is no such door.
+    #[error(transparent)]
+    Gone(#[from] io::Error),
+}
+
+impl Entry {
+    /// What the configuration asks for; `http2` says whether that is offered.
+    ///
+    /// # Errors
+    /// Names the key that cannot be used.
+    pub fn new(config: &Config, http2: bool) -> Result<Self, FrontTlsError> {
+        let domains = Domains::new(config.domains.iter().map(|domain| domain.domain.as_str()))?;
+        let tls = config.front_tls.as_ref().map(|front| TlsDoor::new(front, config, &domains, http2)).transpose()?;
+        let plain = ClientCert::new(clients::mode(config.forwarded_client_cert), Format::Raw, None);
+        Ok(Self { proxy_lines: config.enable_proxy, plain, tls, domains })
+    }
+
+    /// Lets a client in.
+    ///
+    /// # Errors
+    /// Why it was turned away. Its connection is closed.
+    pub async fn admit(&self, mut tcp: TcpStream, from: SocketAddr, door: Door) -> Result<Entered, TurnedAway> {
+        let from = if self.proxy_lines { read_line(&mut tcp).await?.unwrap_or(from) } else { from };
+        match (door, &self.tls) {
+            (Door::Plain, _) => {
+                Ok(Entered::Plain(Gather(tcp), Client { cert: self.plain.clone(), ..Client::at(from) }))
+            }
+            (Door::Tls, Some(tls)) => {
+                // Boxed: a handshake is large, and a client's task would carry the room for it to its end.
+                let handshake = Box::pin(shake_hands(tls, tcp));
+                let Handshake { stream, server_name, domain, cert } =
+                    timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| TurnedAway::HandshakeTimeout)??;
+                Ok(Entered::Tls(stream, Client { tls: true, server_name, domain, cert, ..Client::at(from) }))
+            }
+            (Door::Tls, None) => Err(TurnedAway::Gone(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+async fn shake_hands(tls: &TlsDoor, mut tcp: TcpStream) -> Result<Handshake, TurnedAway> {
+    let mut first = [0; 5];
+    let count = tcp.peek(&mut first).await?;
+    if is_plain_http(&first[..count]) {
+        tcp.write_all(SPEAK_TLS).await?;
+        linger(tcp).await;
+        return Err(TurnedAway::SpokePlain);
+    }
+    Ok(tls.handshake(tcp).await?)
+}
+
+/// Whether a connection begins with a request that is likely, in part at least: no TLS record begins with a letter.
+fn is_plain_http(first: &[u8]) -> bool {
+    let likely = [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO", b"PATCH", b"DELET"];
+    !first.is_empty() && likely.iter().any(|start| start.starts_with(first))
+}
+
+/// Takes a PROXY line off the connection and gives the source that it names; none where there is no line. A client
+/// that is silent, or has sent too little to tell, when the time is over has none.
+async fn read_line(tcp: &mut TcpStream) -> Result<Option<SocketAddr>, TurnedAway> {
+    let deadline = Instant::now() + LINE_TIMEOUT;
+    let mut seen = [0; proxy_protocol::LONGEST];
+    loop {
+        let Ok(count) = timeout_at(deadline, tcp.peek(&mut seen)).await else { return Ok(None) };
+        let count = count?;
+        match opening(&seen[..count]) {
+            Opening::Absent => return Ok(None),
+            Opening::Malformed => return Err(TurnedAway::Line),
+            Opening::Line { length, source } => {
+                tcp.read_exact(&mut seen[..length]).await?;
+                return Ok(Some(source));
+            }
+            Opening::Undecided if count == 0 || Instant::now() >= deadline => return Ok(None),
+            Opening::Begun if Instant::now() >= deadline => return Err(TurnedAway::Line),
+            Opening::Undecided | Opening::Begun => sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_requests_are_told_from_handshakes() {
+        for (first, plain) in [
+            (&b"GET /"[..], true),
+            (b"G", true),
+            (b"POST ", true),
+            (b"OPTIO", true),
+            (b"DELET", true),
+            (b"", false),
+            (b"\x16\x03\x01\x00\xee", false),
+            (b"GETX ", false),
+            (b"hello", false),
+        ] {
+            assert_eq!(is_plain_http(first), plain, "{first:?}");
+        }
+    }
+}
