@@ -15,6 +15,8 @@ mod early;
 mod framing;
 #[path = "attacks/named.rs"]
 mod named;
+#[path = "attacks/names.rs"]
+mod names;
 #[path = "attacks/pieces.rs"]
 mod pieces;
 #[path = "attacks/spoofed.rs"]
