@@ -18,7 +18,7 @@ use page::{blocks, code_words, commands, links, rows, section};
 use rustls::AlertDescription;
 use trueroute::{
     config::{self, RouteIntegrity},
-    failure::{BadResponse, BrokenConnection, DialError, Failure},
+    failure::{BadResponse, BrokenConnection, DialError, Failure, Http2Error},
     observe::metrics::Metrics,
     proxy::admit::Refused,
 };
@@ -138,6 +138,11 @@ fn failures() -> Vec<Failure> {
         Failure::Timeout,
         Failure::ConnectTimeout,
         Failure::BadResponse(BadResponse::Interim),
+        Failure::TooManyHeaders,
+        Failure::Declined(Http2Error::Silent),
+        Failure::NoHttp2(Http2Error::Silent),
+        Failure::Http2(Http2Error::Silent),
+        Failure::Shared(std::sync::Arc::new(Failure::Eof)),
         Failure::Switched,
         Failure::ClientGone,
     ]);
@@ -168,6 +173,11 @@ fn is_listed(failure: &Failure) {
         | Failure::Timeout
         | Failure::ConnectTimeout
         | Failure::BadResponse(_)
+        | Failure::TooManyHeaders
+        | Failure::Declined(_)
+        | Failure::NoHttp2(_)
+        | Failure::Http2(_)
+        | Failure::Shared(_)
         | Failure::Switched
         | Failure::ClientGone => {}
     }

@@ -112,7 +112,7 @@ async fn work(doorway: Arc<Doorway>, mut arrivals: UnboundedReceiver<Arrival>, c
             }
         }
     }
-    doorway.proxy.upstream.home().clear();
+    doorway.proxy.upstream.clear();
     flush(&doorway);
 }
 
@@ -135,7 +135,7 @@ fn tick(doorway: &Doorway, count: u32) {
         doorway.roster.tick(Patience {
             quiet: doorway.idle_timeout.map(|timeout| seconds(timeout, 0)),
             silent: closing.then_some(SILENT_WHILE_CLOSING),
-            answer: doorway.proxy.settings.endpoint_timeout.map(|timeout| seconds(timeout, 1)),
+            answer: doorway.proxy.settings.endpoint_timeout.longest().map(|timeout| seconds(timeout, 1)),
         });
         // Whoever came after everybody was asked is asked now.
         if closing {

@@ -100,7 +100,7 @@ impl Drop for ClientBody {
         if let Source::Endpoint(body) = &self.source {
             exchange.received_bytes(body.uploaded());
             exchange.sent(self.sent);
-            if !body.is_end_stream() {
+            if !body.is_complete() {
                 exchange.cut();
             }
         }

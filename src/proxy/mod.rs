@@ -42,8 +42,8 @@ use crate::{
 pub struct Settings {
     /// Attempts that count (`backends.max_attempts`), at least 1.
     pub max_attempts: u32,
-    /// From dispatch to the end of the response's body, per attempt; none for no limit.
-    pub endpoint_timeout: Option<Duration>,
+    /// From dispatch to the end of the response's body, per attempt.
+    pub endpoint_timeout: EndpointTimeout,
     /// Bounds on picking: `backends.max_conns`, and how long a failed endpoint rests.
     pub pick: pick::Limits,
     /// Whether connections serve one request only (`disable_keep_alives`).
@@ -56,10 +56,35 @@ pub struct Settings {
     pub max_response_head: usize,
     /// Which sessions stick to an instance.
     pub sessions: sticky::Rules,
+    /// Most fields of a response (`max_response_headers`).
+    pub max_response_lines: usize,
     /// Domains whose clients must have proven themselves to the domain's own authorities.
     pub domains: Domains,
     /// What is added to, removed from and asked of heads.
     pub rules: Arc<Rules>,
+}
+
+/// How long an endpoint may take, by the version of HTTP that the client speaks; none for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointTimeout {
+    /// For HTTP/1 (`http_1_endpoint_timeout`, or else `endpoint_timeout`).
+    pub http1: Option<Duration>,
+    /// For HTTP/2 (`http_2_endpoint_timeout`, or else `endpoint_timeout`).
+    pub http2: Option<Duration>,
+}
+
+impl EndpointTimeout {
+    /// For a request of this version.
+    #[must_use]
+    pub fn of(self, version: Version) -> Option<Duration> {
+        if version == Version::HTTP_2 { self.http2 } else { self.http1 }
+    }
+
+    /// For any request.
+    #[must_use]
+    pub fn longest(self) -> Option<Duration> {
+        self.http1.zip(self.http2).map(|(http1, http2)| http1.max(http2))
+    }
 }
 
 /// The request path of one worker.
