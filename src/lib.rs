@@ -9,6 +9,7 @@ pub mod lifecycle;
 pub mod route;
 // 2 state and shapes
 pub mod config;
+pub mod error_page;
 pub mod observe;
 pub mod registration;
 pub mod table;

@@ -94,7 +94,7 @@ impl Router {
 
         let (lost, bus_lost) = watch::channel(false);
         let readiness = Readiness::new();
-        let rules = Arc::new(rules::rules(&config, own_ip, &readiness));
+        let rules = Arc::new(rules::rules(&config, own_ip, &readiness)?);
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,

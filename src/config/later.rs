@@ -36,7 +36,6 @@ impl Config {
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
             ("route_services", ours.route_services != d.route_services),
-            ("html_error_template_file", ours.html_error_template_file.is_some()),
             ("per_request_metrics_reporting", !ours.per_request_metrics_reporting),
             ("enable_envelope_v1_metrics", !ours.enable_envelope_v1_metrics),
             ("send_http_start_stop_server_event", !ours.send_http_start_stop_server_event),

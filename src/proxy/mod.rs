@@ -207,7 +207,7 @@ impl Proxy {
         if counter == Some(Counter::BadGateways) && wants.is_some_and(tunnel::is_websocket) {
             self.recorder.shard.count(Tally::WebsocketFailure);
         }
-        reply::failure(failure, exchange)
+        reply::failure(failure, exchange, self.settings.rules.error_page.as_deref())
     }
 
     fn moment(&self, now: Instant) -> Moment {
