@@ -20,11 +20,9 @@ impl Config {
             ("logging.metron_address", ours.logging.metron_address != d.logging.metron_address),
             ("access_log.enable_streaming", ours.access_log.enable_streaming),
             ("debug_addr", !ours.debug_addr.is_empty()),
-            ("enable_http1_concurrent_read_write", ours.enable_http1_concurrent_read_write),
             ("skip_ssl_validation", ours.skip_ssl_validation),
             ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),
             ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
-            ("read_header_timeout", ours.read_header_timeout.is_some()),
             (
                 "route_latency_metric_muzzle_duration",
                 ours.route_latency_metric_muzzle_duration != d.route_latency_metric_muzzle_duration,
