@@ -8,5 +8,7 @@ mod support;
 
 #[path = "http2_behind/basics.rs"]
 mod basics;
+#[path = "http2_behind/failures.rs"]
+mod failures;
 #[path = "http2_behind/limits.rs"]
 mod limits;
