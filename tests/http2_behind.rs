@@ -10,5 +10,11 @@ mod support;
 mod basics;
 #[path = "http2_behind/failures.rs"]
 mod failures;
+#[path = "http2_behind/identity.rs"]
+mod identity;
 #[path = "http2_behind/limits.rs"]
 mod limits;
+#[path = "http2_behind/messages.rs"]
+mod messages;
+#[path = "http2_behind/sharing.rs"]
+mod sharing;
