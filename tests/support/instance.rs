@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trueroute_sidecar::{
     Settings, Sidecar,
-    settings::{Caps, Drain, IdentityFiles, Listener, Mode, OnRefused, Timeouts},
+    settings::{IdentityFiles, Listener, Mode},
 };
 use trueroute_testkit::{
     App, Registration, Tempdir,
@@ -220,21 +220,10 @@ impl RunningSidecar {
         let client_ca = files.path().join("client-ca.crt");
         std::fs::write(&client_ca, pki.routers.pem()).expect("the directory is ours");
         let pair = pki.instances.instance(id).issue().write_to(files.path(), "instance");
-        let listener = Listener {
-            listen: ([127, 0, 0, 1], 0).into(),
-            app: app.into(),
-            identity: IdentityFiles { certificate: pair.cert, key: pair.key },
-            mode: Mode::Strict { client_ca, names: vec![ROUTER_NAME.into()] },
-            on_refused: OnRefused::default(),
-            timeouts: Timeouts::default(),
-            caps: Caps::default(),
-        };
-        let settings = Settings {
-            listeners: vec![listener],
-            registration: None,
-            reload_interval: super::PATIENCE,
-            drain: Drain::default(),
-        };
+        let identity = IdentityFiles { certificate: pair.cert, key: pair.key };
+        let mode = Mode::strict(client_ca, vec![ROUTER_NAME.into()]);
+        let listener = Listener::new(([127, 0, 0, 1], 0).into(), app.into(), identity, mode);
+        let settings = Settings { reload_interval: super::PATIENCE, ..Settings::new(vec![listener]) };
         let bound = Sidecar::bind(settings).await.expect("the sidecar binds");
         let (address, stop) = (bound.local_addr(), CancellationToken::new());
         let task = tokio::spawn(bound.run(stop.clone()));
