@@ -10,6 +10,10 @@ mod support;
 mod basics;
 #[path = "http2_behind/failures.rs"]
 mod failures;
+#[path = "http2_behind/hostile.rs"]
+mod hostile;
+#[path = "http2_behind/hostile.rs"]
+mod hostile;
 #[path = "http2_behind/identity.rs"]
 mod identity;
 #[path = "http2_behind/limits.rs"]
