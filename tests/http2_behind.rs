@@ -12,8 +12,6 @@ mod basics;
 mod failures;
 #[path = "http2_behind/hostile.rs"]
 mod hostile;
-#[path = "http2_behind/hostile.rs"]
-mod hostile;
 #[path = "http2_behind/identity.rs"]
 mod identity;
 #[path = "http2_behind/limits.rs"]
