@@ -161,6 +161,9 @@ pub struct Answer {
     pub cache_control: Option<&'static str>,
     /// Body without its final newline; none for an empty body.
     pub body: Option<String>,
+    /// Whether the operator's own page may take the place of the body. Then the body is the status, its text, a colon
+    /// and a message.
+    pub has_page: bool,
 }
 
 /// What follows from a failure.
@@ -252,12 +255,14 @@ impl Failure {
             router_error: Some(error.into()),
             cache_control,
             body: Some(body),
+            has_page: true,
         };
         let endpoint = |status, body: &str| Answer {
             status,
             router_error: Some(format!("endpoint_failure ({self})")),
             cache_control: None,
             body: Some(body.into()),
+            has_page: false,
         };
         match self {
             Self::EmptyHost => {
@@ -269,7 +274,7 @@ impl Failure {
             }
             Self::Misdirected => {
                 let router_error = Some("misdirected_request".into());
-                Answer { status: 421, router_error, cache_control: None, body: None }
+                Answer { status: 421, router_error, cache_control: None, body: None, has_page: false }
             }
             Self::MalformedAppInstance => {
                 let body = "400 Bad Request: Invalid X-CF-App-Instance Header".into();
@@ -287,9 +292,13 @@ impl Failure {
                 let body = format!("503 Service Unavailable: Requested route ('{host}') has no available endpoints.");
                 lookup(503, "no_endpoints", BRIEF, body)
             }
-            Self::RequestTooLarge => {
-                Answer { status: 431, router_error: Some(self.to_string()), cache_control: None, body: None }
-            }
+            Self::RequestTooLarge => Answer {
+                status: 431,
+                router_error: Some(self.to_string()),
+                cache_control: None,
+                body: None,
+                has_page: false,
+            },
             Self::ConnectionLimit { host } => {
                 let body =
                     format!("503 Service Unavailable: Requested route ('{host}') has reached the connection limit.");
@@ -309,7 +318,9 @@ impl Failure {
                 | Refusal::Other(_) => endpoint(502, BAD_GATEWAY),
             },
             Self::ClientGone => endpoint(499, "499 Request Cancelled"),
-            Self::Switched => Answer { status: 502, router_error: None, cache_control: None, body: None },
+            Self::Switched => {
+                Answer { status: 502, router_error: None, cache_control: None, body: None, has_page: false }
+            }
             Self::NoEndpointLeft
             | Self::Dial(_)
             | Self::Unsent(_)

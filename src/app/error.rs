@@ -1,11 +1,13 @@
 //! Why a router does not start.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust::TrustError};
 
 use crate::{
+    admin,
     bus::{link::LinkError, secure::SecureError},
+    error_page::PageError,
     frontend::tls::FrontTlsError,
     observe::access_log::OpenError,
 };
@@ -34,6 +36,23 @@ pub enum StartError {
     /// TLS towards clients.
     #[error(transparent)]
     FrontTls(#[from] FrontTlsError),
+    /// TLS of the health port.
+    #[error("status.tls: {0}")]
+    StatusTls(#[source] admin::secure::SecureError),
+    /// TLS of the metrics port.
+    #[error("prometheus.cert_path, prometheus.key_path, prometheus.ca_path: {0}")]
+    PrometheusTls(#[source] admin::secure::SecureError),
+    /// A file that holds a certificate or a key.
+    #[error("{key}: cannot read {}: {error}", path.display())]
+    Unreadable {
+        /// The key that names the file.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
     /// Buckets of a histogram.
     #[error("prometheus.meters.{0}: the bounds must increase")]
     Buckets(&'static str),
@@ -51,6 +70,24 @@ pub enum StartError {
         #[source]
         error: io::Error,
     },
+    /// The operator's own page for errors.
+    #[error("Could not read HTML error template file: {}: {error}", path.display())]
+    UnreadableErrorPage {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// The same, and it is there, but no template.
+    #[error("html_error_template_file: {}: {error}", path.display())]
+    ErrorPage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: PageError,
+    },
     /// Threads.
     #[error("workers: {0}")]
     Workers(#[source] io::Error),
@@ -62,10 +99,13 @@ impl StartError {
     pub fn message(&self) -> &'static str {
         match self {
             Self::Nats(_) | Self::NatsTls(_) => "nats-connection-error",
+            Self::UnreadableErrorPage { .. } | Self::ErrorPage { .. } => "new-html-error-template-from-file",
             Self::AccessLog(_) => "error-creating-access-logger",
             Self::Listen { key: "port", .. } => "tcp-listener-error",
             Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",
-            Self::Listen { .. } => "initialize-router-error",
+            Self::Listen { .. } | Self::StatusTls(_) | Self::PrometheusTls(_) | Self::Unreadable { .. } => {
+                "initialize-router-error"
+            }
             Self::OwnAddress(_)
             | Self::Trust(_)
             | Self::Credentials(_)

@@ -8,19 +8,27 @@ use std::{
 };
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::Dialer;
 
-use super::{Addresses, StartError, translate};
+use super::{Addresses, StartError, status, translate, warm};
 use crate::{
     admin,
-    bus::{self, Clock, greeting::Greeting, link::Link, subscriber::Subscriber},
+    bus::{
+        self, Clock,
+        greeting::Greeting,
+        link::{Link, LinkSettings},
+        state::BusState,
+        subscriber::Subscriber,
+    },
     config::Config,
     frontend::{connection::Doorway, entry::Entry, listener},
     lifecycle::{Drain, Readiness, Stopping, roster::Roster},
     observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
+    snapshot::{Snapshot, keeper::Keeper},
     table::Table,
     upstream::Upstream,
 };
@@ -46,52 +54,86 @@ pub(super) struct Parts {
     pub(super) bus_lost: watch::Receiver<bool>,
 }
 
+/// What listening to the bus takes.
+pub(super) struct BusWork {
+    /// The connection; none if it is still to be made.
+    pub(super) link: Option<Link>,
+    pub(super) settings: LinkSettings,
+    pub(super) state: Arc<BusState>,
+    pub(super) subscriber: Subscriber,
+    pub(super) greeting: Greeting,
+    pub(super) clock: Clock,
+    pub(super) lost: watch::Sender<bool>,
+}
+
 impl Parts {
     pub(super) async fn open_admin(&mut self, config: &Config) -> Result<(), StartError> {
-        let limits = admin::Limits::default();
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let port = config.status.routes.port;
-        let routes = listen_here("status.routes.port", port, || listener::bind(loopback(port)))?;
-        self.addresses.routes = routes.local_addr().ok();
+        let everywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let (routes, address) = self.bind_admin("status.routes.port", loopback(config.status.routes.port), None)?;
+        self.addresses.routes = address;
         let table = Arc::clone(&self.table);
         let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
         let login =
             admin::routes::Login { user: config.status.user.clone(), password: config.status.pass.expose().to_owned() };
-        self.spawn(admin::routes::serve(routes, login, listing, limits, self.stop.clone()));
+        self.spawn(admin::routes::serve(routes, login, listing));
 
         if config.status.enable_nontls_health_checks {
-            let port = config.status.port;
-            let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            let health = listen_here("status.port", port, || listener::bind(everywhere))?;
-            self.addresses.health = health.local_addr().ok();
-            self.spawn(admin::health::serve(health, self.readiness.clone(), limits, self.stop.clone()));
+            let (health, address) = self.bind_admin("status.port", everywhere(config.status.port), None)?;
+            self.addresses.health = address;
+            self.spawn(admin::health::serve(health, self.readiness.clone()));
+        }
+        if let Some(status) = &config.status.tls {
+            let tls = status::health_tls(config)?;
+            let (health, address) = self.bind_admin("status.tls.port", everywhere(status.port), tls)?;
+            self.addresses.health_tls = address;
+            self.spawn(admin::health::serve(health, self.readiness.clone()));
         }
         if config.prometheus.enabled {
-            let port = config.prometheus.port;
-            let metrics = listen_here("prometheus.port", port, || listener::bind(loopback(port)))?;
-            self.addresses.metrics = metrics.local_addr().ok();
-            self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics), limits, self.stop.clone()));
+            let tls = status::metrics_tls(config)?;
+            let (metrics, address) = self.bind_admin("prometheus.port", loopback(config.prometheus.port), tls)?;
+            self.addresses.metrics = address;
+            self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics)));
         }
         Ok(())
     }
 
-    pub(super) fn listen_to_bus(
+    /// Sets to work what keeps the table true beside the bus: the pruner, and the file that a next process starts from.
+    pub(super) fn keep_table(
         &mut self,
         config: &Config,
-        link: Link,
-        greeting: Greeting,
-        clock: Clock,
-        lost: watch::Sender<bool>,
+        bus: &Arc<BusState>,
+        snapshot: Option<Snapshot>,
+        warm: bool,
+        clock: &Clock,
     ) {
-        let subscriber = Subscriber::new(Arc::clone(&self.table), translate::policy(config));
-        let suspend = config.suspend_pruning_if_nats_unavailable;
-        let pruner = Pruner::new(Arc::clone(&self.table), Arc::clone(link.state()), suspend);
-        let (metrics, stop, ticking) = (Arc::clone(&self.metrics), self.stop.clone(), Arc::clone(&clock));
+        let pruner =
+            || Pruner::new(Arc::clone(&self.table), Arc::clone(bus), config.suspend_pruning_if_nats_unavailable);
+        let (regular, once) = (pruner(), pruner());
         if let Some(every) = config.prune_stale_droplets_interval {
-            self.spawn(async move { pruner.run(every, &metrics, &ticking, stop).await });
+            let (metrics, stop, clock) = (Arc::clone(&self.metrics), self.stop.clone(), Arc::clone(clock));
+            self.spawn(async move { regular.run(every, &metrics, &clock, stop).await });
         }
+        if warm {
+            let (metrics, stop, clock) = (Arc::clone(&self.metrics), self.stop.clone(), Arc::clone(clock));
+            let grace = config.droplet_stale_threshold;
+            self.spawn(async move { once.forget_unconfirmed(grace, &metrics, &clock, stop).await });
+        }
+        if let Some(snapshot) = snapshot {
+            let keeper = Keeper::new(Arc::clone(&self.table), snapshot);
+            self.spawn(keeper.run(config.snapshot.interval, self.stop.clone()));
+        }
+    }
+
+    pub(super) fn listen_to_bus(&mut self, work: BusWork) {
+        let BusWork { link, settings, state, subscriber, greeting, clock, lost } = work;
         let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
         self.spawn(async move {
+            let link = match link {
+                Some(link) => Some(link),
+                None => warm::connect(&settings, &clock, &state, &stop).await,
+            };
+            let Some(link) = link else { return };
             if let Err(error) = bus::run(&link, subscriber, &greeting, &metrics, &clock, stop).await {
                 tracing::error!(target: "NATSMonitor", %error, "nats-connection-closed");
                 let _ = lost.send(true);
@@ -125,12 +167,28 @@ impl Parts {
             Arc::new(Doorway {
                 proxy: Arc::new(proxy),
                 entry: Arc::clone(entry),
-                idle_timeout: config.frontend_idle_timeout,
+                deadlines: translate::deadlines(config),
+                h1: translate::h1(config),
+                h2: translate::h2(config),
                 closing: closing.child(),
                 roster: Roster::default(),
             })
         };
         (0..workers).map(doorway).collect()
+    }
+
+    /// A status port on `address`, and where it really is.
+    fn bind_admin(
+        &self,
+        key: &'static str,
+        address: SocketAddr,
+        tls: Option<TlsAcceptor>,
+    ) -> Result<(admin::Port, Option<SocketAddr>), StartError> {
+        let listener = listen(key, address.port(), || listener::bind(address))?;
+        let listener =
+            TcpListener::from_std(listener).map_err(|error| StartError::Listen { key, port: address.port(), error })?;
+        let bound = listener.local_addr().ok();
+        Ok((admin::Port { listener, tls, limits: admin::Limits::default(), stop: self.stop.clone() }, bound))
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
@@ -145,15 +203,6 @@ pub(super) fn listen(
     bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
 ) -> Result<std::net::TcpListener, StartError> {
     bind().map_err(|error| StartError::Listen { key, port, error })
-}
-
-/// The same, watched by the current runtime.
-fn listen_here(
-    key: &'static str,
-    port: u16,
-    bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
-) -> Result<TcpListener, StartError> {
-    bind().and_then(TcpListener::from_std).map_err(|error| StartError::Listen { key, port, error })
 }
 
 /// Descriptors that the process holds; 0 where the system does not tell.

@@ -10,7 +10,8 @@ use crate::{
     config::{
         AzPreference, BalancingAlgorithm, Config, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode,
     },
-    headers::forwarded::ProtoPolicy,
+    frontend::{deadlines::Deadlines, h1, h2},
+    headers::{forwarded::ProtoPolicy, sticky},
     observe::{
         access_log::{Fields, Privacy, Redact},
         metrics::{Bounds, Buckets},
@@ -98,10 +99,27 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> p
             (false, false) => ProtoPolicy::Keep,
         },
         max_response_head: config.max_response_header_bytes,
+        sessions: sticky::Rules {
+            names: config.sticky_session_cookie_names.clone(),
+            negotiate: config.sticky_sessions_for_auth_negotiate,
+            secure: config.secure_cookies,
+        },
         max_response_lines: config.max_response_headers.map_or(usize::MAX, NonZeroUsize::get),
         domains: domains.clone(),
         rules: Arc::clone(rules),
     }
+}
+
+pub(super) fn deadlines(config: &Config) -> Deadlines {
+    Deadlines { idle: config.frontend_idle_timeout, head: config.read_header_timeout }
+}
+
+pub(super) fn h1(config: &Config) -> h1::Limits {
+    h1::Limits::of(config.max_request_header_bytes, config.max_request_headers)
+}
+
+pub(super) fn h2(config: &Config) -> h2::Limits {
+    h2::Limits::of(config.max_request_header_bytes)
 }
 
 /// What lines of the access log show. The fields by which traces are told apart are always shown where there are traces.

@@ -48,7 +48,7 @@ pub struct Config {
     pub enable_proxy: bool,
     /// `enable_http2`.
     pub enable_http2: bool,
-    /// `enable_http1_concurrent_read_write`: the response may start while the request is still read.
+    /// `enable_http1_concurrent_read_write`: the response may start while the request is still read. It always may.
     pub enable_http1_concurrent_read_write: bool,
     /// `ca_certs`: roots for backends and route services, besides the system's.
     pub ca_certs: Vec<PemCertificates>,
@@ -70,6 +70,8 @@ pub struct Config {
     pub routing_table_sharding_mode: ShardingMode,
     /// `route_integrity` (our own key).
     pub route_integrity: RouteIntegrity,
+    /// `snapshot.*` (our own keys).
+    pub snapshot: Snapshot,
     /// `suspend_pruning_if_nats_unavailable`.
     pub suspend_pruning_if_nats_unavailable: bool,
     /// `prune_stale_droplets_interval`; none means never.
@@ -94,7 +96,7 @@ pub struct Config {
     pub route_services_timeout: Duration,
     /// `frontend_idle_timeout`: how long an idle client connection stays; none means for ever.
     pub frontend_idle_timeout: Option<Duration>,
-    /// `read_header_timeout` for clients; none means no limit.
+    /// `read_header_timeout` for clients; none means as long as one may be idle.
     pub read_header_timeout: Option<Duration>,
     /// `route_latency_metric_muzzle_duration`.
     pub route_latency_metric_muzzle_duration: Duration,
@@ -245,6 +247,7 @@ impl Default for Config {
             isolation_segments: Vec::new(),
             routing_table_sharding_mode: ShardingMode::All,
             route_integrity: RouteIntegrity::AsRegistered,
+            snapshot: Snapshot::default(),
             suspend_pruning_if_nats_unavailable: false,
             prune_stale_droplets_interval: Some(secs(30)),
             droplet_stale_threshold: secs(120),

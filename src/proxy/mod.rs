@@ -8,6 +8,7 @@ mod affinity;
 pub mod attempt;
 pub mod body;
 pub mod domain;
+pub mod http2;
 pub mod prepare;
 pub mod reply;
 pub mod request_body;
@@ -23,10 +24,15 @@ use std::{
 use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
-use self::{body::ClientBody, prepare::Prepared, request_body::RequestBody, rules::Rules};
+use self::{
+    body::ClientBody,
+    prepare::Prepared,
+    request_body::{RequestBody, Source},
+    rules::Rules,
+};
 use crate::{
     failure::{Counter, Failure},
-    headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
+    headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted, sticky},
     lifecycle::{Drain, Stopping},
     observe::{
         exchange::{Client, Exchange, Recorder, host, target},
@@ -54,6 +60,8 @@ pub struct Settings {
     pub proto: ProtoPolicy,
     /// Largest head of a response, in bytes.
     pub max_response_head: usize,
+    /// Which sessions stick to an instance.
+    pub sessions: sticky::Rules,
     /// Most fields of a response (`max_response_headers`).
     pub max_response_lines: usize,
     /// Domains whose clients must have proven themselves to the domain's own authorities.
@@ -108,8 +116,10 @@ impl Proxy {
     pub async fn handle(&self, client: &Arc<Client>, mut request: Request<Incoming>) -> Response<ClientBody> {
         let switch = request.extensions_mut().remove::<OnUpgrade>();
         let (mut parts, incoming) = request.into_parts();
+        let http2 = parts.version == Version::HTTP_2;
         let mut noted = Noted::of(&parts.headers);
-        if let Err(refused) = admit::admit(&parts, &noted) {
+        let admitted = admit::admit(&parts, &noted);
+        if let Err(refused) = if http2 { admitted.and_then(|()| http2::admit(&mut parts)) } else { admitted } {
             self.recorder.shard.count(Tally::GateRefused);
             return reply::refused(refused);
         }
@@ -124,7 +134,8 @@ impl Proxy {
         let id = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
-        let body = Replayable::new(RequestBody::new(incoming, noted.expect), length);
+        let body = RequestBody::new(incoming, noted.expect, Source::of(http2, noted.codings > 0, client));
+        let body = Replayable::new(body, length);
 
         if let Some(health) = rules.health(&exchange.request.headers, &noted) {
             return self.finish(reply::health(health, exchange), false);
@@ -176,7 +187,9 @@ impl Proxy {
         let pool = pool?;
         self.measure(exchange, &pool, now)?;
         let prepared = Prepared::new(exchange, noted, &self.settings, wants);
-        self.attempt(exchange, &pool, &prepared, body, now).await
+        let mut reply = self.attempt(exchange, &pool, &prepared, body, now).await?;
+        affinity::remember(&mut reply, &pool, exchange, &prepared, &self.settings);
+        Ok(reply)
     }
 
     /// Refuses a request whose head is larger than the configuration allows; its record names an endpoint of the
@@ -203,7 +216,7 @@ impl Proxy {
         if counter == Some(Counter::BadGateways) && wants.is_some_and(tunnel::is_websocket) {
             self.recorder.shard.count(Tally::WebsocketFailure);
         }
-        reply::failure(failure, exchange)
+        reply::failure(failure, exchange, self.settings.rules.error_page.as_deref())
     }
 
     fn moment(&self, now: Instant) -> Moment {
