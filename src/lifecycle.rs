@@ -5,6 +5,7 @@
 //! still there. The assembly in `app` decides when each of them moves.
 
 pub mod roster;
+pub mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};

@@ -35,9 +35,6 @@ use crate::{
 /// How long the writers of logs may take to write what is queued at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// Whether clients are served in HTTP/2; what is not served is not offered.
-const SERVES_HTTP2: bool = false;
-
 /// Where a router listens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
@@ -80,7 +77,7 @@ impl Router {
     pub async fn bind(config: Config) -> Result<Bound, StartError> {
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
-        let entry = Arc::new(Entry::new(&config, SERVES_HTTP2 && config.enable_http2)?);
+        let entry = Arc::new(Entry::new(&config, config.enable_http2)?);
         let dialer = translate::dialer(&config)?;
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let link = Link::connect(&translate::link(&config)?, Arc::clone(&clock)).await?;

@@ -125,7 +125,9 @@ impl Parts {
             Arc::new(Doorway {
                 proxy: Arc::new(proxy),
                 entry: Arc::clone(entry),
-                idle_timeout: config.frontend_idle_timeout,
+                deadlines: translate::deadlines(config),
+                h1: translate::h1(config),
+                h2: translate::h2(config),
                 closing: closing.child(),
                 roster: Roster::default(),
             })

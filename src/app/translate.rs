@@ -10,6 +10,7 @@ use crate::{
     config::{
         AzPreference, BalancingAlgorithm, Config, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode,
     },
+    frontend::{deadlines::Deadlines, h1, h2},
     headers::forwarded::ProtoPolicy,
     observe::{
         access_log::{Fields, Privacy, Redact},
@@ -98,6 +99,18 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> p
         domains: domains.clone(),
         rules: Arc::clone(rules),
     }
+}
+
+pub(super) fn deadlines(config: &Config) -> Deadlines {
+    Deadlines { idle: config.frontend_idle_timeout, head: config.read_header_timeout }
+}
+
+pub(super) fn h1(config: &Config) -> h1::Limits {
+    h1::Limits::of(config.max_request_header_bytes, config.max_request_headers)
+}
+
+pub(super) fn h2(config: &Config) -> h2::Limits {
+    h2::Limits::of(config.max_request_header_bytes)
 }
 
 /// What lines of the access log show. The fields by which traces are told apart are always shown where there are traces.

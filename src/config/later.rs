@@ -23,13 +23,11 @@ impl Config {
             ("prometheus.cert_path", ours.prometheus.tls.is_some()),
             ("access_log.enable_streaming", ours.access_log.enable_streaming),
             ("debug_addr", !ours.debug_addr.is_empty()),
-            ("enable_http1_concurrent_read_write", ours.enable_http1_concurrent_read_write),
             ("skip_ssl_validation", ours.skip_ssl_validation),
             ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),
             ("http_1_endpoint_timeout", ours.http_1_endpoint_timeout != ours.endpoint_timeout),
             ("http_2_endpoint_timeout", ours.http_2_endpoint_timeout != ours.endpoint_timeout),
             ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
-            ("read_header_timeout", ours.read_header_timeout.is_some()),
             (
                 "route_latency_metric_muzzle_duration",
                 ours.route_latency_metric_muzzle_duration != d.route_latency_metric_muzzle_duration,

@@ -48,7 +48,7 @@ pub struct Config {
     pub enable_proxy: bool,
     /// `enable_http2`.
     pub enable_http2: bool,
-    /// `enable_http1_concurrent_read_write`: the response may start while the request is still read.
+    /// `enable_http1_concurrent_read_write`: the response may start while the request is still read. It always may.
     pub enable_http1_concurrent_read_write: bool,
     /// `ca_certs`: roots for backends and route services, besides the system's.
     pub ca_certs: Vec<PemCertificates>,
@@ -94,7 +94,7 @@ pub struct Config {
     pub route_services_timeout: Duration,
     /// `frontend_idle_timeout`: how long an idle client connection stays; none means for ever.
     pub frontend_idle_timeout: Option<Duration>,
-    /// `read_header_timeout` for clients; none means no limit.
+    /// `read_header_timeout` for clients; none means as long as one may be idle.
     pub read_header_timeout: Option<Duration>,
     /// `route_latency_metric_muzzle_duration`.
     pub route_latency_metric_muzzle_duration: Duration,

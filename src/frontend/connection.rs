@@ -1,32 +1,22 @@
-//! A client's connection, from its first byte to its last exchange.
+//! A client's connection: the door it comes in by, its place among the worker's clients, and what a panic costs.
+//!
+//! [`super::h1`] and [`super::h2`] speak with it.
 
-use std::{
-    convert::Infallible,
-    future::{Future, poll_fn},
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use hyper::body::Incoming;
+use tokio::net::TcpStream;
 
-use super::entry::{Entered, Entry};
+use super::{
+    deadlines::Deadlines,
+    entry::{Entered, Entry},
+    h1, h2,
+};
 use crate::{
-    lifecycle::{
-        DrainToken, Stopping,
-        roster::{Asked, Roster, Seat},
-    },
+    lifecycle::{DrainToken, Stopping, roster::Roster},
     observe::{exchange::Client, metrics::Tally},
     proxy::{Proxy, body::ClientBody},
 };
@@ -59,8 +49,12 @@ pub struct Doorway {
     pub proxy: Arc<Proxy>,
     /// What is asked of whoever comes in.
     pub entry: Arc<Entry>,
-    /// How long a connection may be idle between requests (`frontend_idle_timeout`).
-    pub idle_timeout: Option<Duration>,
+    /// How long clients may take.
+    pub deadlines: Deadlines,
+    /// What HTTP/1 clients may send.
+    pub h1: h1::Limits,
+    /// What HTTP/2 clients may send.
+    pub h2: h2::Limits,
     /// Asked when idle connections are to close.
     pub closing: Stopping,
     /// Who is connected.
@@ -72,8 +66,12 @@ pub async fn serve(doorway: Arc<Doorway>, arrival: Arrival) {
     let Arrival { socket, from, door, token: _token } = arrival;
     let Ok(tcp) = TcpStream::from_std(socket) else { return };
     match doorway.entry.admit(tcp, from, door).await {
-        Ok(Entered::Plain(stream, client)) => exchange(&doorway, stream, Arc::new(client)).await,
-        Ok(Entered::Tls(stream, client)) => exchange(&doorway, stream, Arc::new(client)).await,
+        Ok(Entered::Plain(stream, client)) => h1::serve(&doorway, stream, Arc::new(client)).await,
+        // Boxed, or every client would carry room for it.
+        Ok(Entered::Tls(stream, client)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            Box::pin(h2::serve(&doorway, stream, Arc::new(client))).await;
+        }
+        Ok(Entered::Tls(stream, client)) => h1::serve(&doorway, stream, Arc::new(client)).await,
         Err(reason) => {
             doorway.proxy.recorder.shard.count(Tally::GateRefused);
             tracing::debug!(target: "router", client = %from, error = %reason, "client-turned-away");
@@ -81,61 +79,16 @@ pub async fn serve(doorway: Arc<Doorway>, arrival: Arrival) {
     }
 }
 
-async fn exchange<S>(doorway: &Arc<Doorway>, stream: S, client: Arc<Client>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let proxy = &doorway.proxy;
-    let seated = doorway.roster.sit_down();
-    let seat = Arc::clone(seated.seat());
-    let service = service_fn(|request| answer(Arc::clone(proxy), Arc::clone(&client), Arc::clone(&seat), request));
-    let mut builder = http1::Builder::new();
-    builder.title_case_headers(true).half_close(false);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    let mut finishing = false;
-    let ended = poll_fn(|cx| {
-        match seat.asked(cx.waker()) {
-            Asked::Stay => {}
-            Asked::Finish if finishing => {}
-            Asked::Finish => {
-                // A request that has arrived is served, and one that is still on its way on a new connection is
-                // waited for: hyper would close both unread.
-                let ended = connection.as_mut().poll(cx);
-                if ended.is_ready() {
-                    return ended;
-                }
-                if seat.has_begun() {
-                    finishing = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
-            Asked::Leave => return Poll::Ready(Ok(())),
-        }
-        connection.as_mut().poll(cx)
-    });
-    if let Err(error) = ended.await {
-        tracing::debug!(target: "router", client = &*client.address, %error, "client-connection-ended");
-    }
-}
-
 /// The reply; a panic on the way to it becomes one as well.
-async fn answer(
-    proxy: Arc<Proxy>,
-    client: Arc<Client>,
-    seat: Arc<Seat>,
-    request: Request<Incoming>,
-) -> Result<Response<ClientBody>, Infallible> {
-    seat.begin();
-    let handled = AssertUnwindSafe(proxy.handle(&client, request)).catch_unwind().await;
-    let mut response = handled.unwrap_or_else(|panic| {
+pub(super) async fn answer(proxy: &Proxy, client: &Arc<Client>, request: Request<Incoming>) -> Response<ClientBody> {
+    let handled = AssertUnwindSafe(proxy.handle(client, request)).catch_unwind().await;
+    handled.unwrap_or_else(|panic| {
         proxy.recorder.shard.count(Tally::Panic);
         let error = panic.downcast_ref::<&str>().map(ToString::to_string);
         let error = error.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         tracing::error!(target: "proxy", client = &*client.address, error, "panic-check");
         unknown_failure()
-    });
-    response.body_mut().seat(seat);
-    Ok(response)
+    })
 }
 
 fn unknown_failure() -> Response<ClientBody> {
@@ -149,7 +102,10 @@ fn unknown_failure() -> Response<ClientBody> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::{
+        pin::pin,
+        time::{Duration, Instant},
+    };
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
     use trueroute_identity::{Dialer, DialerSettings, Trust};
@@ -200,15 +156,26 @@ mod tests {
             drain: Drain::new(),
         };
         let entry = Entry { proxy_lines: false, plain: ClientCert::Keep, tls: None, domains: Domains::default() };
-        let (closing, roster) = (Stopping::new(), Roster::default());
-        Arc::new(Doorway { proxy: Arc::new(proxy), entry: Arc::new(entry), idle_timeout: None, closing, roster })
+        Arc::new(Doorway {
+            proxy: Arc::new(proxy),
+            entry: Arc::new(entry),
+            deadlines: Deadlines::default(),
+            h1: h1::Limits::default(),
+            h2: h2::Limits::default(),
+            closing: Stopping::new(),
+            roster: Roster::default(),
+        })
+    }
+
+    fn here() -> Arc<Client> {
+        Arc::new(Client::at(([127, 0, 0, 1], 1).into()))
     }
 
     #[tokio::test]
     async fn a_request_that_has_come_when_all_are_asked_to_finish_is_answered() {
         let doorway = doorway();
         let (mut client, server) = duplex(10_000);
-        let mut serving = pin!(exchange(&doorway, server, Arc::new(Client::at(([127, 0, 0, 1], 1).into()))));
+        let mut serving = pin!(h1::serve(&doorway, server, here()));
         assert!(futures_util::poll!(&mut serving).is_pending());
         client.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.unwrap();
         doorway.roster.finish_all();
@@ -222,7 +189,7 @@ mod tests {
     async fn a_new_clients_first_request_is_waited_for() {
         let doorway = doorway();
         let (mut client, server) = duplex(10_000);
-        let mut serving = pin!(exchange(&doorway, server, Arc::new(Client::at(([127, 0, 0, 1], 1).into()))));
+        let mut serving = pin!(h1::serve(&doorway, server, here()));
         assert!(futures_util::poll!(&mut serving).is_pending());
         doorway.roster.finish_all();
         assert!(futures_util::poll!(&mut serving).is_pending());

@@ -21,10 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Arrival, Door, Doorway, serve};
-use crate::{
-    lifecycle::{Drain, roster::Patience},
-    observe::metrics::Tally,
-};
+use crate::{lifecycle::Drain, observe::metrics::Tally};
 
 /// How often a worker hands over log lines and looks at one thing or another.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,10 +29,6 @@ const TICK: Duration = Duration::from_millis(100);
 const SWEEP_EVERY: u32 = 10;
 /// How long a worker at its end waits for a look-up of a name: the resolver may take much longer.
 const STUCK: Duration = Duration::from_millis(100);
-/// Seconds for the first request of a connection, once the router is closing: as in Go, one on which nothing comes
-/// is idle, and must not hold up a drain until its very end.
-const SILENT_WHILE_CLOSING: u32 = 5;
-
 /// All workers.
 #[derive(Debug)]
 pub struct Workers {
@@ -122,21 +115,12 @@ fn flush(doorway: &Doorway) {
     }
 }
 
-/// Whole seconds in `timeout`, and some more.
-fn seconds(timeout: Duration, more: u64) -> u32 {
-    u32::try_from(timeout.as_secs().saturating_add(more)).unwrap_or(u32::MAX)
-}
-
 fn tick(doorway: &Doorway, count: u32) {
     flush(doorway);
     if count.is_multiple_of(SWEEP_EVERY) {
         doorway.proxy.upstream.sweep();
         let closing = doorway.closing.is_asked();
-        doorway.roster.tick(Patience {
-            quiet: doorway.idle_timeout.map(|timeout| seconds(timeout, 0)),
-            silent: closing.then_some(SILENT_WHILE_CLOSING),
-            answer: doorway.proxy.settings.endpoint_timeout.map(|timeout| seconds(timeout, 1)),
-        });
+        doorway.roster.tick(doorway.deadlines.patience(doorway.proxy.settings.endpoint_timeout, closing));
         // Whoever came after everybody was asked is asked now.
         if closing {
             doorway.roster.finish_all();

@@ -1,4 +1,5 @@
-//! A worker's clients, so that one look a second finds who has been idle too long, or takes too long for an answer.
+//! A worker's clients, so that one look a second finds who has been idle too long, is slow to say what it wants, or
+//! does not take its answer.
 //!
 //! A timer per connection would be armed and disarmed on every request. Here a request costs a few plain
 //! stores, and the worker does the counting for all its connections at once.
@@ -6,11 +7,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
     },
     task::Waker,
 };
+
+use super::streams::Streams;
 
 /// Everybody who is connected to one worker.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +38,12 @@ pub struct Seat {
     waker: OnceLock<Waker>,
     asked: AtomicU32,
     doing: AtomicU8,
-    /// The second in which it began to be quiet, or to take its answer.
+    /// The second in which it began to be quiet, to send a head, or to take its answer.
     since: AtomicU32,
+    /// The second after the one in which its socket took no more; 0 while it takes what it is given.
+    stuck: AtomicU32,
+    /// Its exchanges, if it can have several at once.
+    streams: OnceLock<Weak<Streams>>,
     roster: Roster,
 }
 
@@ -47,9 +54,14 @@ pub struct Patience {
     pub quiet: Option<u32>,
     /// For its first one, if it is to be shorter.
     pub silent: Option<u32>,
+    /// For the head of a request, from its first byte; for the first one, from the beginning. If there is none, it is
+    /// as for being quiet.
+    pub head: Option<u32>,
     /// For an answer that has a deadline. The deadline itself is only seen by who reads on: a client that takes
     /// nothing more would hold the endpoint's connection for ever.
     pub answer: Option<u32>,
+    /// For taking nothing at all of what is there for it.
+    pub stall: Option<u32>,
 }
 
 /// What a connection is asked to do.
@@ -75,6 +87,10 @@ const BUSY: u8 = 1;
 const ANSWERED: u8 = 2;
 /// There was an exchange, and there is none.
 const QUIET: u8 = 3;
+/// A first byte of a first request has come, and no request yet.
+const OPENING: u8 = 4;
+/// The same for a further request.
+const ASKING: u8 = 5;
 
 /// Keeps the place; the roster forgets it on drop.
 #[derive(Debug)]
@@ -98,7 +114,9 @@ impl Roster {
             waker: OnceLock::new(),
             asked: AtomicU32::new(STAY),
             doing: AtomicU8::new(SILENT),
-            since: AtomicU32::new(self.0.second.load(Relaxed)),
+            since: AtomicU32::new(self.now()),
+            stuck: AtomicU32::new(0),
+            streams: OnceLock::new(),
             roster: self.clone(),
         });
         let mut seats = self.seats();
@@ -114,18 +132,17 @@ impl Roster {
         if patience == Patience::default() {
             return;
         }
-        let Patience { quiet, silent, answer } = patience;
         for seat in self.seats().taken.values() {
-            let most = match seat.doing.load(Relaxed) {
-                SILENT => silent.into_iter().chain(quiet).min(),
-                BUSY => None,
-                ANSWERED => answer,
-                _ => quiet,
-            };
-            if most.is_some_and(|most| now.saturating_sub(seat.since.load(Relaxed)) > most) {
+            if seat.has_outworn(patience, now) {
                 seat.ask(LEAVE);
             }
         }
+    }
+
+    /// Seconds since the worker began.
+    #[must_use]
+    pub fn now(&self) -> u32 {
+        self.0.second.load(Relaxed)
     }
 
     /// Asks everybody to finish.
@@ -149,6 +166,22 @@ impl Roster {
 }
 
 impl Seat {
+    fn has_outworn(&self, patience: Patience, now: u32) -> bool {
+        let Patience { quiet, silent, head, answer, stall } = patience;
+        let most = match self.doing.load(Relaxed) {
+            SILENT => [silent, head, quiet].into_iter().flatten().min(),
+            OPENING => silent.into_iter().chain(head.or(quiet)).min(),
+            ASKING => head.or(quiet),
+            BUSY => None,
+            ANSWERED => answer,
+            _ => quiet,
+        };
+        let stuck = self.stuck.load(Relaxed);
+        outworn(most, self.since.load(Relaxed), now)
+            || (stuck > 0 && outworn(stall, stuck - 1, now))
+            || self.streams.get().and_then(Weak::upgrade).is_some_and(|streams| streams.tick(stall, answer, now))
+    }
+
     fn ask(&self, what: u32) {
         self.asked.fetch_max(what, Relaxed);
         if let Some(waker) = self.waker.get() {
@@ -161,9 +194,43 @@ impl Seat {
         self.doing.store(BUSY, Relaxed);
     }
 
-    /// Whether a request has ever come.
-    pub fn has_begun(&self) -> bool {
-        self.doing.load(Relaxed) != SILENT
+    /// Whether a request is on its way, as far as can be told: a new client's first one always is.
+    pub fn expects_request(&self) -> bool {
+        matches!(self.doing.load(Relaxed), SILENT | OPENING | ASKING)
+    }
+
+    /// Bytes have come. Between two exchanges they are the beginning of a request.
+    pub fn heard(&self) {
+        match self.doing.load(Relaxed) {
+            // Its time counts from the moment at which it sat down.
+            SILENT => self.doing.store(OPENING, Relaxed),
+            QUIET => self.turn_to(ASKING),
+            _ => {}
+        }
+    }
+
+    /// Its socket takes no more for now.
+    pub fn is_stuck(&self) {
+        if self.stuck.load(Relaxed) == 0 {
+            self.stuck.store(self.now() + 1, Relaxed);
+        }
+    }
+
+    /// Its socket has taken something.
+    pub fn moves_on(&self) {
+        if self.stuck.load(Relaxed) != 0 {
+            self.stuck.store(0, Relaxed);
+        }
+    }
+
+    /// The second of its worker.
+    pub fn now(&self) -> u32 {
+        self.roster.now()
+    }
+
+    /// Its exchanges are looked after too, from now on.
+    pub(super) fn look_after(&self, streams: Weak<Streams>) {
+        let _ = self.streams.set(streams);
     }
 
     /// Its reply begins, and has a deadline.
@@ -177,7 +244,7 @@ impl Seat {
     }
 
     fn turn_to(&self, doing: u8) {
-        self.since.store(self.roster.0.second.load(Relaxed), Relaxed);
+        self.since.store(self.now(), Relaxed);
         self.doing.store(doing, Relaxed);
     }
 
@@ -193,6 +260,11 @@ impl Seat {
             _ => Asked::Leave,
         }
     }
+}
+
+/// Whether more than `most` seconds lie between two of them.
+pub(super) fn outworn(most: Option<u32>, since: u32, now: u32) -> bool {
+    most.is_some_and(|most| now.saturating_sub(since) > most)
 }
 
 impl Seated {
@@ -213,7 +285,7 @@ impl Drop for Seated {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { quiet: Some(3), silent: None, answer: None };
+    const PATIENCE: Patience = Patience { quiet: Some(3), silent: None, head: None, answer: None, stall: None };
 
     fn tick(roster: &Roster, seconds: usize, patience: Patience) {
         (0..seconds).for_each(|_| roster.tick(patience));
@@ -251,7 +323,7 @@ mod tests {
     fn who_takes_too_long_for_an_answer_is_asked_to_leave() {
         let roster = Roster::default();
         let (slow, waiting) = (roster.sit_down(), roster.sit_down());
-        let patience = Patience { quiet: Some(100), silent: None, answer: Some(3) };
+        let patience = Patience { quiet: Some(100), answer: Some(3), ..PATIENCE };
         slow.seat().begin();
         waiting.seat().begin();
         tick(&roster, 9, patience);
@@ -261,6 +333,57 @@ mod tests {
         tick(&roster, 1, patience);
         assert_eq!(slow.seat().asked(Waker::noop()), Asked::Leave);
         assert_eq!(waiting.seat().asked(Waker::noop()), Asked::Stay, "the endpoint's time is not the client's");
+    }
+
+    #[test]
+    fn a_head_has_a_time_of_its_own_from_its_first_byte() {
+        let roster = Roster::default();
+        let (first, further) = (roster.sit_down(), roster.sit_down());
+        let patience = Patience { quiet: Some(100), head: Some(2), ..PATIENCE };
+        further.seat().begin();
+        further.seat().end();
+        tick(&roster, 1, patience);
+        first.seat().heard();
+        tick(&roster, 2, patience);
+        assert_eq!(first.seat().asked(Waker::noop()), Asked::Leave, "since it came");
+        further.seat().heard();
+        tick(&roster, 1, patience);
+        further.seat().heard();
+        tick(&roster, 1, patience);
+        assert_eq!(further.seat().asked(Waker::noop()), Asked::Stay);
+        assert!(further.seat().expects_request());
+        tick(&roster, 1, patience);
+        assert_eq!(further.seat().asked(Waker::noop()), Asked::Leave, "a further byte gains no time");
+    }
+
+    #[test]
+    fn without_a_time_for_heads_they_are_as_idleness_is() {
+        let roster = Roster::default();
+        let slow = roster.sit_down();
+        slow.seat().begin();
+        slow.seat().end();
+        slow.seat().heard();
+        tick(&roster, 3, PATIENCE);
+        assert_eq!(slow.seat().asked(Waker::noop()), Asked::Stay);
+        tick(&roster, 1, PATIENCE);
+        assert_eq!(slow.seat().asked(Waker::noop()), Asked::Leave);
+    }
+
+    #[test]
+    fn a_socket_that_takes_nothing_is_given_up() {
+        let roster = Roster::default();
+        let (stuck, slow) = (roster.sit_down(), roster.sit_down());
+        let patience = Patience { stall: Some(2), ..Patience::default() };
+        for client in [&stuck, &slow] {
+            client.seat().begin();
+            client.seat().is_stuck();
+        }
+        tick(&roster, 2, patience);
+        slow.seat().moves_on();
+        slow.seat().is_stuck();
+        tick(&roster, 1, patience);
+        assert_eq!(stuck.seat().asked(Waker::noop()), Asked::Leave);
+        assert_eq!(slow.seat().asked(Waker::noop()), Asked::Stay);
     }
 
     #[test]

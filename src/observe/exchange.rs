@@ -7,7 +7,7 @@
 use std::{
     borrow::Cow,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -45,6 +45,8 @@ pub struct Client {
     pub address: Box<str>,
     /// Whether it came over TLS.
     pub tls: bool,
+    /// Whether its connection was given up, so that a body of which no more comes is not whole.
+    pub gone: AtomicBool,
     /// The server name that it asked for in the handshake.
     pub server_name: Option<Box<str>>,
     /// The domain to whose authorities it has proven itself (`domains`).
@@ -317,11 +319,13 @@ pub fn host(request: &Parts) -> &[u8] {
     }
 }
 
-/// The request target as it goes to an endpoint: as it came.
+/// The request target as it goes to an endpoint: as it came. In HTTP/2 it comes in parts, of which `:path` is what
+/// HTTP/1 has as the target.
 #[must_use]
 pub fn target(request: &Parts) -> Cow<'_, str> {
     match (request.uri.scheme(), request.uri.path_and_query()) {
         (None, Some(path)) => path.as_str().into(),
+        (Some(_), Some(path)) if request.version == Version::HTTP_2 => path.as_str().into(),
         _ => request.uri.to_string().into(),
     }
 }
@@ -332,8 +336,14 @@ fn field<'h>(headers: &'h HeaderMap, name: &str) -> &'h [u8] {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if self.outcome == Outcome::Open && self.endpoint.is_some() {
-            self.note_client_gone();
+        if self.outcome == Outcome::Open {
+            if std::thread::panicking() {
+                // Whoever confines the panic answers with this.
+                self.outcome = Outcome::Answered(502);
+                self.router_error = Some("unknown_failure".into());
+            } else if self.endpoint.is_some() {
+                self.note_client_gone();
+            }
         }
         if let Outcome::Answered(status) = self.outcome {
             self.note_semicolon();

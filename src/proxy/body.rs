@@ -48,9 +48,15 @@ impl ClientBody {
         Self { source: Source::Endpoint(body), exchange: Some(exchange), seat: None, sent: 0 }
     }
 
+    /// Whether it is bounded by a deadline that only shows when it is read on.
+    #[must_use]
+    pub fn has_deadline(&self) -> bool {
+        matches!(&self.source, Source::Endpoint(body) if body.has_deadline())
+    }
+
     /// Tells `seat` that a reply with a deadline begins, and when a reply has been handed over.
     pub fn seat(&mut self, seat: Arc<Seat>) {
-        if matches!(&self.source, Source::Endpoint(body) if body.has_deadline()) {
+        if self.has_deadline() {
             seat.answer();
         }
         self.seat = Some(seat);

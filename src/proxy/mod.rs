@@ -8,6 +8,7 @@ mod affinity;
 pub mod attempt;
 pub mod body;
 pub mod domain;
+pub mod http2;
 pub mod prepare;
 pub mod reply;
 pub mod request_body;
@@ -23,7 +24,12 @@ use std::{
 use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
-use self::{body::ClientBody, prepare::Prepared, request_body::RequestBody, rules::Rules};
+use self::{
+    body::ClientBody,
+    prepare::Prepared,
+    request_body::{RequestBody, Source},
+    rules::Rules,
+};
 use crate::{
     failure::{Counter, Failure},
     headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
@@ -83,8 +89,10 @@ impl Proxy {
     pub async fn handle(&self, client: &Arc<Client>, mut request: Request<Incoming>) -> Response<ClientBody> {
         let switch = request.extensions_mut().remove::<OnUpgrade>();
         let (mut parts, incoming) = request.into_parts();
+        let http2 = parts.version == Version::HTTP_2;
         let mut noted = Noted::of(&parts.headers);
-        if let Err(refused) = admit::admit(&parts, &noted) {
+        let admitted = admit::admit(&parts, &noted);
+        if let Err(refused) = if http2 { admitted.and_then(|()| http2::admit(&mut parts)) } else { admitted } {
             self.recorder.shard.count(Tally::GateRefused);
             return reply::refused(refused);
         }
@@ -99,7 +107,8 @@ impl Proxy {
         let id = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
-        let body = Replayable::new(RequestBody::new(incoming, noted.expect), length);
+        let body = RequestBody::new(incoming, noted.expect, Source::of(http2, noted.codings > 0, client));
+        let body = Replayable::new(body, length);
 
         if let Some(health) = rules.health(&exchange.request.headers, &noted) {
             return self.finish(reply::health(health, exchange), false);

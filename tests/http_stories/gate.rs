@@ -152,10 +152,10 @@ async fn a_head_beyond_the_limits_is_431() {
     };
     let large = |bytes: usize| get(&[&format!("X-Large: {}", "x".repeat(bytes))]);
     for (name, request, status) in [
-        ("99 fields beside Host", many(99), 200),
-        ("100 fields beside Host", many(100), 431),
-        ("300 KiB", large(300 * 1024), 200),
-        ("500 KiB", large(500 * 1024), 431),
+        ("255 fields beside Host", many(255), 200),
+        ("256 fields beside Host", many(256), 431),
+        ("100 KiB", large(100 * 1024), 200),
+        ("200 KiB", large(200 * 1024), 431),
     ] {
         let before = scene.app.requests();
         assert_eq!(scene.send(&request, "GET").await.unwrap().0.status, status, "{name}");

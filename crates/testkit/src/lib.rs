@@ -24,6 +24,7 @@
 pub mod app;
 pub mod bus;
 pub mod client;
+pub mod client_h2;
 mod house;
 mod io;
 pub mod nats;

@@ -1,0 +1,82 @@
+//! A client's stream that tells the client's seat what moves on it.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::lifecycle::roster::Seat;
+
+/// A stream and the seat of whoever is at its other end.
+#[derive(Debug)]
+pub struct Watched<S> {
+    stream: S,
+    seat: Arc<Seat>,
+    /// Whether what comes between two exchanges is the head of a request, and nothing else.
+    heads: bool,
+}
+
+impl<S> Watched<S> {
+    /// Of a client that can have one exchange at a time.
+    pub fn with_heads(stream: S, seat: Arc<Seat>) -> Self {
+        Self { stream, seat, heads: true }
+    }
+
+    /// Of a client whose bytes may be anything.
+    pub fn with_frames(stream: S, seat: Arc<Seat>) -> Self {
+        Self { stream, seat, heads: false }
+    }
+
+    fn note<T>(&self, wrote: Poll<T>) -> Poll<T> {
+        if wrote.is_pending() {
+            self.seat.is_stuck();
+        } else {
+            self.seat.moves_on();
+        }
+        wrote
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if self.heads && buffer.filled().len() > before {
+            self.seat.heard();
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(wrote)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.note(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
