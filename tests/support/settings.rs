@@ -77,7 +77,10 @@ impl RouterBuilder {
     /// Starts the binary and waits for nothing.
     pub(crate) fn launch(mut self) -> RouterProcess {
         let mut ports = Vec::new();
-        for key in ["status.port", "status.routes.port", "prometheus.port", "port"] {
+        for key in ["status.port", "status.routes.port", "prometheus.port", "port", "ssl_port"] {
+            if key == "ssl_port" && self.settings.get(key).is_none() {
+                continue;
+            }
             let place = key.split('.').fold(&mut self.settings, |section, name| &mut section[name]);
             if *place == json!(0) {
                 let port = ReservedPort::new();
