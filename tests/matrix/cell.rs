@@ -25,6 +25,8 @@ pub(crate) enum Front {
     Http1,
     /// HTTP/1.1 over TLS.
     Http1Tls,
+    /// HTTP/2 over TLS.
+    Http2,
 }
 
 /// How endpoints are reached.
@@ -39,7 +41,7 @@ pub(crate) enum Behind {
 }
 
 /// Every way in.
-pub(crate) const FRONTS: [Front; 2] = [Front::Http1, Front::Http1Tls];
+pub(crate) const FRONTS: [Front; 3] = [Front::Http1, Front::Http1Tls, Front::Http2];
 /// Every way out.
 pub(crate) const BEHINDS: [Behind; 3] = [Behind::Http1, Behind::Http1Tls, Behind::Http1Mutual];
 
@@ -54,8 +56,13 @@ impl Front {
     pub(crate) fn scheme(self) -> &'static str {
         match self {
             Self::Http1 => "http",
-            Self::Http1Tls => "https",
+            Self::Http1Tls | Self::Http2 => "https",
         }
+    }
+
+    /// Whether a client can ask for another protocol.
+    pub(crate) fn switches(self) -> bool {
+        self != Self::Http2
     }
 }
 
@@ -136,6 +143,7 @@ impl Scene {
         match self.cell.front {
             Front::Http1 => Asker::http1(self.router.http(), None).await,
             Front::Http1Tls => Asker::http1(self.router.https(), Some(&self.tls)).await,
+            Front::Http2 => Asker::http2(self.router.https(), &self.tls).await,
         }
     }
 
