@@ -4,8 +4,11 @@
 //! [`Failure::verdict`] is the whole policy (gorouter.md sections 6 and 7.3): it names every case, so a
 //! new one does not compile until somebody has decided what it means.
 
-use std::{borrow::Cow, io, net::SocketAddr};
+use std::sync::Arc;
 
+mod causes;
+
+pub use causes::{BadResponse, BrokenConnection, DialError, Http2Error};
 use trueroute_identity::Refusal;
 
 /// What a failed attempt means for the endpoint's place in the table.
@@ -107,125 +110,27 @@ pub enum Failure {
     /// The answer is not one that may be forwarded.
     #[error("net/http: HTTP/1.x transport connection broken: {0}")]
     BadResponse(BadResponse),
+    /// The response has more fields than `max_response_headers` allows.
+    #[error("Too many response headers")]
+    TooManyHeaders,
+    /// An HTTP/2 endpoint says that it did not act on the request.
+    #[error("{0}")]
+    Declined(Http2Error),
+    /// An HTTP/2 endpoint agreed on the protocol and then did not speak it; nothing of a request was sent.
+    #[error("{0}")]
+    NoHttp2(Http2Error),
+    /// An HTTP/2 endpoint gave the request up, or broke the protocol.
+    #[error("{0}")]
+    Http2(Http2Error),
+    /// The failure of a step that several requests waited for.
+    #[error("{0}")]
+    Shared(Arc<Failure>),
     /// The endpoint switched protocols unasked, or to another protocol than was asked for.
     #[error("unexpected switch of protocols")]
     Switched,
     /// The client is gone.
     #[error("context canceled")]
     ClientGone,
-}
-
-/// TCP to an endpoint failed.
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    /// The system refused.
-    #[error("dial tcp {address}: connect: {}", go_io(.error))]
-    Connect {
-        /// `host:port`.
-        address: String,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// Nobody answered in time.
-    #[error("dial tcp {address}: i/o timeout")]
-    Timeout {
-        /// `host:port`.
-        address: String,
-    },
-    /// The host name has no address.
-    #[error("dial tcp: lookup {host}: {error}")]
-    Lookup {
-        /// The name.
-        host: String,
-        /// What the resolver says.
-        error: io::Error,
-    },
-}
-
-impl DialError {
-    /// Whether it is for want of something on our side, descriptors or local ports, so that it says nothing about
-    /// the endpoint. Clients can bring that want about; they must not cost endpoints their places.
-    #[must_use]
-    pub fn is_ours(&self) -> bool {
-        /// ENFILE and EMFILE, the same on every Unix; the standard library has no kinds for them.
-        const TOO_MANY_FILES: [i32; 2] = [23, 24];
-        let (Self::Connect { error, .. } | Self::Lookup { error, .. }) = self else { return false };
-        matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory)
-            || error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
-    }
-}
-
-/// A connection that broke, in the words that operators know from Go's errors.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation} tcp {}->{}: {operation}: {}", address(.local), address(.remote), go_io(.error))]
-pub struct BrokenConnection {
-    /// `read` or `write`.
-    pub operation: &'static str,
-    /// Our address.
-    pub local: Option<SocketAddr>,
-    /// The endpoint's address.
-    pub remote: Option<SocketAddr>,
-    /// What the system says.
-    pub error: io::Error,
-}
-
-fn address(address: &Option<SocketAddr>) -> Cow<'static, str> {
-    address.map_or(Cow::Borrowed("?"), |address| address.to_string().into())
-}
-
-/// The text of a system error without Rust's `(os error N)`, in lower case as Go prints it.
-fn go_io(error: &io::Error) -> Cow<'static, str> {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".into(),
-        io::ErrorKind::ConnectionReset => "connection reset by peer".into(),
-        io::ErrorKind::BrokenPipe => "broken pipe".into(),
-        io::ErrorKind::TimedOut => "connection timed out".into(),
-        io::ErrorKind::HostUnreachable => "no route to host".into(),
-        io::ErrorKind::NetworkUnreachable => "network is unreachable".into(),
-        _ => {
-            let text = error.to_string();
-            text.split(" (os error").next().unwrap_or_default().to_lowercase().into()
-        }
-    }
-}
-
-/// A response that is not forwarded. The texts are those that operators of Gorouter know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadResponse {
-    /// The first line is not a status line.
-    #[error("malformed HTTP response {0:?}")]
-    StatusLine(String),
-    /// The status is not three digits.
-    #[error("malformed HTTP status code {0:?}")]
-    StatusCode(String),
-    /// A field line is broken.
-    #[error("malformed MIME header line: {0}")]
-    Field(String),
-    /// The connection ended inside the head.
-    #[error("malformed MIME header: missing colon: {0:?}")]
-    Truncated(String),
-    /// A transfer coding other than chunked.
-    #[error("unsupported transfer encoding: {0:?}")]
-    Coding(String),
-    /// More than one transfer coding field.
-    #[error("too many transfer encodings: [{}]", quoted(.0))]
-    Codings(Vec<String>),
-    /// Lengths that differ.
-    #[error("http: message cannot contain multiple Content-Length headers; got [{}]", quoted(.0))]
-    Lengths(Vec<String>),
-    /// A length that is not a decimal number.
-    #[error("bad Content-Length {0:?}")]
-    Length(String),
-    /// The head is larger than allowed.
-    #[error("net/http: server response headers exceeded {0} bytes; aborted")]
-    TooLarge(usize),
-    /// Interim responses without end.
-    #[error("net/http: too many 1xx informational responses")]
-    Interim,
-}
-
-fn quoted(values: &[String]) -> String {
-    values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(" ")
 }
 
 /// A counter that a failure moves (gorouter.md section 11).
@@ -256,6 +161,9 @@ pub struct Answer {
     pub cache_control: Option<&'static str>,
     /// Body without its final newline; none for an empty body.
     pub body: Option<String>,
+    /// Whether the operator's own page may take the place of the body. Then the body is the status, its text, a colon
+    /// and a message.
+    pub has_page: bool,
 }
 
 /// What follows from a failure.
@@ -274,6 +182,15 @@ pub struct Verdict {
 }
 
 impl Failure {
+    /// The failure itself, where it is shared.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Shared(failure) => failure.root(),
+            other => other,
+        }
+    }
+
     /// The one table: retry, fate, proof, counter, reason.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -317,6 +234,11 @@ impl Failure {
             Self::ConnectTimeout => (Always, Keep, true, Some(BadGateways), "connect_timeout"),
             Self::BadResponse(_) => (Never, Keep, false, Some(BadGateways), "bad_response"),
             Self::Switched => (Never, Keep, false, Some(BadGateways), "switched"),
+            Self::TooManyHeaders => (Never, Keep, false, Some(BadGateways), "too_many_headers"),
+            Self::Declined(_) => (Always, Keep, true, Some(BadGateways), "declined"),
+            Self::NoHttp2(_) => (Always, Mark, true, Some(BadGateways), "no_http2"),
+            Self::Http2(_) => (Never, Keep, false, Some(BadGateways), "http2"),
+            Self::Shared(failure) => return failure.verdict(),
             Self::ClientGone => (Never, Keep, false, None, "client_gone"),
         };
         Verdict { retry, fate, proven_unsent, counter, reason }
@@ -333,12 +255,14 @@ impl Failure {
             router_error: Some(error.into()),
             cache_control,
             body: Some(body),
+            has_page: true,
         };
         let endpoint = |status, body: &str| Answer {
             status,
             router_error: Some(format!("endpoint_failure ({self})")),
             cache_control: None,
             body: Some(body.into()),
+            has_page: false,
         };
         match self {
             Self::EmptyHost => {
@@ -350,7 +274,7 @@ impl Failure {
             }
             Self::Misdirected => {
                 let router_error = Some("misdirected_request".into());
-                Answer { status: 421, router_error, cache_control: None, body: None }
+                Answer { status: 421, router_error, cache_control: None, body: None, has_page: false }
             }
             Self::MalformedAppInstance => {
                 let body = "400 Bad Request: Invalid X-CF-App-Instance Header".into();
@@ -368,9 +292,13 @@ impl Failure {
                 let body = format!("503 Service Unavailable: Requested route ('{host}') has no available endpoints.");
                 lookup(503, "no_endpoints", BRIEF, body)
             }
-            Self::RequestTooLarge => {
-                Answer { status: 431, router_error: Some(self.to_string()), cache_control: None, body: None }
-            }
+            Self::RequestTooLarge => Answer {
+                status: 431,
+                router_error: Some(self.to_string()),
+                cache_control: None,
+                body: None,
+                has_page: false,
+            },
             Self::ConnectionLimit { host } => {
                 let body =
                     format!("503 Service Unavailable: Requested route ('{host}') has reached the connection limit.");
@@ -390,7 +318,9 @@ impl Failure {
                 | Refusal::Other(_) => endpoint(502, BAD_GATEWAY),
             },
             Self::ClientGone => endpoint(499, "499 Request Cancelled"),
-            Self::Switched => Answer { status: 502, router_error: None, cache_control: None, body: None },
+            Self::Switched => {
+                Answer { status: 502, router_error: None, cache_control: None, body: None, has_page: false }
+            }
             Self::NoEndpointLeft
             | Self::Dial(_)
             | Self::Unsent(_)
@@ -399,7 +329,12 @@ impl Failure {
             | Self::Broken(_)
             | Self::Timeout
             | Self::ConnectTimeout
-            | Self::BadResponse(_) => endpoint(502, BAD_GATEWAY),
+            | Self::BadResponse(_)
+            | Self::TooManyHeaders
+            | Self::Declined(_)
+            | Self::NoHttp2(_)
+            | Self::Http2(_) => endpoint(502, BAD_GATEWAY),
+            Self::Shared(failure) => failure.answer(),
         }
     }
 }
@@ -423,6 +358,8 @@ pub fn reason_phrase(status: u16) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]

@@ -9,12 +9,14 @@ pub mod lifecycle;
 pub mod route;
 // 2 state and shapes
 pub mod config;
+pub mod error_page;
 pub mod observe;
 pub mod registration;
 pub mod table;
 // 3 edges
 pub mod bus;
 pub mod pruner;
+pub mod snapshot;
 pub mod upstream;
 // 4 the story
 pub mod proxy;

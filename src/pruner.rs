@@ -8,7 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -73,6 +73,30 @@ impl Pruner {
                 () = until.cancelled() => return,
                 _ = ticks.tick() => self.tick(clock(), metrics),
             };
+        }
+    }
+
+    /// Waits until the bus has stood for `grace` without a break, and then forgets what a former process knew and
+    /// nobody has confirmed: an instance that lives has registered by then.
+    pub async fn forget_unconfirmed(self, grace: Duration, metrics: &Metrics, clock: &Clock, until: CancellationToken) {
+        let mut changes = self.bus.changes();
+        let stood = async {
+            loop {
+                if changes.wait_for(|standing| standing.lost.is_none()).await.is_err() {
+                    return;
+                }
+                let lost = changes.wait_for(|standing| standing.lost.is_some());
+                if timeout(grace, lost).await.is_err() {
+                    return;
+                }
+            }
+        };
+        if until.run_until_cancelled(stood).await.is_none() {
+            return;
+        }
+        for route in self.table.forget_unconfirmed(clock()) {
+            metrics.routes_pruned(route.endpoints.len() as u64);
+            lines::pruned(&route);
         }
     }
 

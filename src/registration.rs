@@ -7,6 +7,7 @@
 //! identities are not to be guessed; and what ends up in request headers may hold no control characters.
 
 mod json;
+pub mod message;
 
 use std::{sync::Arc, time::Duration};
 

@@ -145,6 +145,12 @@ impl Table {
         Listing::new(pools, self.settings.stale_threshold)
     }
 
+    /// A number that is another one after every change but that of freshness.
+    #[must_use]
+    pub fn edits(&self) -> u64 {
+        self.hosts.edits()
+    }
+
     /// The size of the table, counted now.
     #[must_use]
     pub fn totals(&self) -> Totals {

@@ -18,8 +18,8 @@ use source::Source;
 /// The floors of `src`, bottom to top. A module refers to its own floor and to those below.
 const FLOORS: &[(&str, &[&str])] = &[
     ("words", &["failure", "headers", "lifecycle", "route"]),
-    ("state", &["config", "observe", "registration", "table"]),
-    ("edges", &["bus", "pruner", "upstream"]),
+    ("state", &["config", "error_page", "observe", "registration", "table"]),
+    ("edges", &["bus", "pruner", "snapshot", "upstream"]),
     ("story", &["proxy"]),
     ("doors", &["admin", "frontend"]),
     ("assembly", &["app", "cli"]),

@@ -18,7 +18,7 @@ use page::{blocks, code_words, commands, links, rows, section};
 use rustls::AlertDescription;
 use trueroute::{
     config::{self, RouteIntegrity},
-    failure::{BadResponse, BrokenConnection, DialError, Failure},
+    failure::{BadResponse, BrokenConnection, DialError, Failure, Http2Error},
     observe::metrics::Metrics,
     proxy::admit::Refused,
 };
@@ -138,6 +138,11 @@ fn failures() -> Vec<Failure> {
         Failure::Timeout,
         Failure::ConnectTimeout,
         Failure::BadResponse(BadResponse::Interim),
+        Failure::TooManyHeaders,
+        Failure::Declined(Http2Error::Silent),
+        Failure::NoHttp2(Http2Error::Silent),
+        Failure::Http2(Http2Error::Silent),
+        Failure::Shared(std::sync::Arc::new(Failure::Eof)),
         Failure::Switched,
         Failure::ClientGone,
     ]);
@@ -168,6 +173,11 @@ fn is_listed(failure: &Failure) {
         | Failure::Timeout
         | Failure::ConnectTimeout
         | Failure::BadResponse(_)
+        | Failure::TooManyHeaders
+        | Failure::Declined(_)
+        | Failure::NoHttp2(_)
+        | Failure::Http2(_)
+        | Failure::Shared(_)
         | Failure::Switched
         | Failure::ClientGone => {}
     }
@@ -198,6 +208,17 @@ fn the_status_codes_are_those_that_the_router_gives() {
     let others = [(502, "unknown_failure".to_owned()), (431, String::new())];
     let given: BTreeSet<(u16, String)> = of_failures.chain(of_the_gate).chain(others).collect();
     assert_eq!(listed, given);
+}
+
+/// Clients tell the router's answers from an app's by this field (gorouter.md sections 6 and 7.3).
+#[test]
+fn every_failure_but_a_wrong_switch_names_itself_in_the_answer() {
+    for failure in failures() {
+        let answer = failure.answer();
+        let bare = matches!(failure, Failure::Switched);
+        assert_eq!(answer.router_error.is_none_or(|error| error.is_empty()), bare, "{failure:?}");
+        assert!(answer.body.is_none_or(|body| body.starts_with(&answer.status.to_string())), "{failure:?}");
+    }
 }
 
 #[test]

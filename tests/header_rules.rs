@@ -10,6 +10,8 @@ mod limits;
 #[path = "http_stories/message.rs"]
 #[allow(dead_code, reason = "the other stories use the rest")]
 mod message;
+#[path = "header_rules/pages.rs"]
+mod pages;
 #[path = "header_rules/responses.rs"]
 mod responses;
 #[path = "http_stories/scene.rs"]

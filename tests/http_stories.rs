@@ -1,5 +1,5 @@
 //! Stories about HTTP, told over real sockets: a raw client, a router in this process, an app that keeps each byte it
-//! got. The tables hold what Gorouter does, recorded; `docs/compatibility.md` lists where this router differs.
+//! got. The tables hold what Gorouter does, recorded; `docs/compatibility.md` says where this router differs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story whose scene cannot be set must stop there")]
 

@@ -11,5 +11,7 @@ mod starting;
 #[path = "process_stories/stopping.rs"]
 mod stopping;
 mod support;
+#[path = "process_stories/warm.rs"]
+mod warm;
 #[path = "process_stories/weight.rs"]
 mod weight;

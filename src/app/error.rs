@@ -1,11 +1,12 @@
 //! Why a router does not start.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust::TrustError};
 
 use crate::{
     bus::{link::LinkError, secure::SecureError},
+    error_page::PageError,
     frontend::tls::FrontTlsError,
     observe::access_log::OpenError,
 };
@@ -51,6 +52,24 @@ pub enum StartError {
         #[source]
         error: io::Error,
     },
+    /// The operator's own page for errors.
+    #[error("Could not read HTML error template file: {}: {error}", path.display())]
+    UnreadableErrorPage {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// The same, and it is there, but no template.
+    #[error("html_error_template_file: {}: {error}", path.display())]
+    ErrorPage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: PageError,
+    },
     /// Threads.
     #[error("workers: {0}")]
     Workers(#[source] io::Error),
@@ -62,6 +81,7 @@ impl StartError {
     pub fn message(&self) -> &'static str {
         match self {
             Self::Nats(_) | Self::NatsTls(_) => "nats-connection-error",
+            Self::UnreadableErrorPage { .. } | Self::ErrorPage { .. } => "new-html-error-template-from-file",
             Self::AccessLog(_) => "error-creating-access-logger",
             Self::Listen { key: "port", .. } => "tcp-listener-error",
             Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",

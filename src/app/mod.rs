@@ -10,6 +10,7 @@ mod parts;
 mod preflight;
 mod rules;
 mod translate;
+mod warm;
 
 use std::{
     net::SocketAddr,
@@ -20,15 +21,16 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::parts::{Parts, listen};
+use self::parts::{BusWork, Parts, listen};
 pub use self::{error::StartError, preflight::preflight};
 use crate::{
-    bus::{Clock, greeting::Greeting, link::Link},
+    bus::{Clock, greeting::Greeting, link::Link, state::BusState, subscriber::Subscriber},
     config::{self, Config},
     frontend::{connection::Door, entry::Entry, listener, worker::Workers},
     lifecycle::{Drain, Readiness, Stopping},
     observe::{access_log::AccessLog, metrics::Metrics},
     route::moment::Moment,
+    snapshot::Snapshot,
     table::Table,
 };
 
@@ -55,6 +57,8 @@ pub struct Bound {
     config: Config,
     parts: Parts,
     entry: Arc<Entry>,
+    /// The table holds what a former process knew.
+    warm: bool,
 }
 
 /// A router that takes traffic.
@@ -80,9 +84,21 @@ impl Router {
         let entry = Arc::new(Entry::new(&config, config.enable_http2)?);
         let dialer = translate::dialer(&config)?;
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
-        let link = Link::connect(&translate::link(&config)?, Arc::clone(&clock)).await?;
-        let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
         let table = Arc::new(Table::new(translate::table(&config)));
+        let mut subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
+        let snapshot = config.snapshot.file.clone().map(Snapshot::at);
+        let restored = snapshot.as_ref().map_or(0, |snapshot| warm::restore(snapshot, &mut subscriber, clock()));
+        let (settings, bus) = (translate::link(&config)?, Arc::new(BusState::new()));
+        let link = match Link::connect(&settings, Arc::clone(&clock), &bus).await {
+            // The routes of a former process are worth more than no router.
+            Err(error) if restored > 0 => {
+                tracing::error!(target: "nats", %error, "nats-connection-error");
+                bus.lose(clock());
+                None
+            }
+            connected => Some(connected?),
+        };
+        let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
         let access_log = config.access_log.file.as_ref().map(AccessLog::file).transpose()?;
         let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
@@ -91,7 +107,7 @@ impl Router {
 
         let (lost, bus_lost) = watch::channel(false);
         let readiness = Readiness::new();
-        let rules = Arc::new(rules::rules(&config, own_ip, &readiness));
+        let rules = Arc::new(rules::rules(&config, own_ip, &readiness)?);
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,
@@ -111,8 +127,9 @@ impl Router {
         parts.open_admin(&config).await?;
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
-        parts.listen_to_bus(&config, link, greeting, clock, lost);
-        Ok(Bound { config, parts, entry })
+        parts.keep_table(&config, &bus, snapshot, restored > 0, &clock);
+        parts.listen_to_bus(BusWork { link, settings, state: bus, subscriber, greeting, clock, lost });
+        Ok(Bound { config, parts, entry, warm: restored > 0 })
     }
 
     /// Where it listens.
@@ -215,8 +232,8 @@ impl Bound {
     /// # Errors
     /// A port is taken, or the system gives no threads.
     pub async fn open(self) -> Result<Router, StartError> {
-        let Self { config, mut parts, entry } = self;
-        let delay = config.start_response_delay_interval;
+        let Self { config, mut parts, entry, warm } = self;
+        let delay = if warm { Duration::ZERO } else { config.start_response_delay_interval };
         tracing::debug!(
             target: "router",
             sleep_time_seconds = delay.as_secs_f64(),

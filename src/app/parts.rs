@@ -11,16 +11,23 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::Dialer;
 
-use super::{Addresses, StartError, translate};
+use super::{Addresses, StartError, translate, warm};
 use crate::{
     admin,
-    bus::{self, Clock, greeting::Greeting, link::Link, subscriber::Subscriber},
+    bus::{
+        self, Clock,
+        greeting::Greeting,
+        link::{Link, LinkSettings},
+        state::BusState,
+        subscriber::Subscriber,
+    },
     config::Config,
     frontend::{connection::Doorway, entry::Entry, listener},
     lifecycle::{Drain, Readiness, Stopping, roster::Roster},
     observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
+    snapshot::{Snapshot, keeper::Keeper},
     table::Table,
     upstream::Upstream,
 };
@@ -44,6 +51,18 @@ pub(super) struct Parts {
     pub(super) stop: CancellationToken,
     pub(super) tasks: Vec<JoinHandle<()>>,
     pub(super) bus_lost: watch::Receiver<bool>,
+}
+
+/// What listening to the bus takes.
+pub(super) struct BusWork {
+    /// The connection; none if it is still to be made.
+    pub(super) link: Option<Link>,
+    pub(super) settings: LinkSettings,
+    pub(super) state: Arc<BusState>,
+    pub(super) subscriber: Subscriber,
+    pub(super) greeting: Greeting,
+    pub(super) clock: Clock,
+    pub(super) lost: watch::Sender<bool>,
 }
 
 impl Parts {
@@ -75,23 +94,42 @@ impl Parts {
         Ok(())
     }
 
-    pub(super) fn listen_to_bus(
+    /// Sets to work what keeps the table true beside the bus: the pruner, and the file that a next process starts from.
+    pub(super) fn keep_table(
         &mut self,
         config: &Config,
-        link: Link,
-        greeting: Greeting,
-        clock: Clock,
-        lost: watch::Sender<bool>,
+        bus: &Arc<BusState>,
+        snapshot: Option<Snapshot>,
+        warm: bool,
+        clock: &Clock,
     ) {
-        let subscriber = Subscriber::new(Arc::clone(&self.table), translate::policy(config));
-        let suspend = config.suspend_pruning_if_nats_unavailable;
-        let pruner = Pruner::new(Arc::clone(&self.table), Arc::clone(link.state()), suspend);
-        let (metrics, stop, ticking) = (Arc::clone(&self.metrics), self.stop.clone(), Arc::clone(&clock));
+        let pruner =
+            || Pruner::new(Arc::clone(&self.table), Arc::clone(bus), config.suspend_pruning_if_nats_unavailable);
+        let (regular, once) = (pruner(), pruner());
         if let Some(every) = config.prune_stale_droplets_interval {
-            self.spawn(async move { pruner.run(every, &metrics, &ticking, stop).await });
+            let (metrics, stop, clock) = (Arc::clone(&self.metrics), self.stop.clone(), Arc::clone(clock));
+            self.spawn(async move { regular.run(every, &metrics, &clock, stop).await });
         }
+        if warm {
+            let (metrics, stop, clock) = (Arc::clone(&self.metrics), self.stop.clone(), Arc::clone(clock));
+            let grace = config.droplet_stale_threshold;
+            self.spawn(async move { once.forget_unconfirmed(grace, &metrics, &clock, stop).await });
+        }
+        if let Some(snapshot) = snapshot {
+            let keeper = Keeper::new(Arc::clone(&self.table), snapshot);
+            self.spawn(keeper.run(config.snapshot.interval, self.stop.clone()));
+        }
+    }
+
+    pub(super) fn listen_to_bus(&mut self, work: BusWork) {
+        let BusWork { link, settings, state, subscriber, greeting, clock, lost } = work;
         let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
         self.spawn(async move {
+            let link = match link {
+                Some(link) => Some(link),
+                None => warm::connect(&settings, &clock, &state, &stop).await,
+            };
+            let Some(link) = link else { return };
             if let Err(error) = bus::run(&link, subscriber, &greeting, &metrics, &clock, stop).await {
                 tracing::error!(target: "NATSMonitor", %error, "nats-connection-closed");
                 let _ = lost.send(true);

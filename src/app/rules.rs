@@ -1,11 +1,13 @@
 //! From the configuration to the rules about heads.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::Path, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 
+use super::StartError;
 use crate::{
     config::{Config, HttpRewrite},
+    error_page::ErrorPage,
     headers::{rewrite::Rewrite, size::Limits, trace::Tracing},
     lifecycle::Readiness,
     proxy::rules::{HealthCheck, Rules, TraceKey},
@@ -15,7 +17,10 @@ use crate::{
 const LARGEST_HEAD: usize = 1 << 20;
 
 /// The rules. Names and values that cannot stand in a head are warned of and left out.
-pub(super) fn rules(config: &Config, own_ip: IpAddr, readiness: &Readiness) -> Rules {
+///
+/// # Errors
+/// The template for errors cannot be read or rendered.
+pub(super) fn rules(config: &Config, own_ip: IpAddr, readiness: &Readiness) -> Result<Rules, StartError> {
     let trace_key = (!config.trace_key.is_empty()).then(|| TraceKey {
         key: config.trace_key.expose().as_bytes().into(),
         router: HeaderValue::from_str(&own_ip.to_string()).unwrap_or(HeaderValue::from_static("")),
@@ -24,14 +29,22 @@ pub(super) fn rules(config: &Config, own_ip: IpAddr, readiness: &Readiness) -> R
     let lines = config.max_request_headers.map(std::num::NonZeroUsize::get);
     let bytes = config.max_request_header_bytes;
     let tracing = &config.tracing;
-    Rules {
+    Ok(Rules {
+        error_page: config.html_error_template_file.as_deref().map(error_page).transpose()?.map(Arc::new),
         kept: names("hop_by_hop_headers_to_filter", &config.hop_by_hop_headers_to_filter),
         rewrite: rewrite(&config.http_rewrite),
         trace_key,
         tracing: Tracing::new(tracing.enable_zipkin, tracing.enable_w3c, &tracing.w3c_tenant_id),
         health_check: (!agent.is_empty()).then(|| HealthCheck { agent: agent.into(), readiness: readiness.clone() }),
         request_limits: (bytes < LARGEST_HEAD || lines.is_some()).then_some(Limits { bytes, lines }),
-    }
+    })
+}
+
+fn error_page(path: &Path) -> Result<ErrorPage, StartError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| StartError::UnreadableErrorPage { path: path.to_owned(), error })?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    ErrorPage::parse(&name, &text).map_err(|error| StartError::ErrorPage { path: path.to_owned(), error })
 }
 
 fn rewrite(wanted: &HttpRewrite) -> Option<Rewrite> {

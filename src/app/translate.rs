@@ -16,7 +16,7 @@ use crate::{
         access_log::{Fields, Privacy, Redact},
         metrics::{Bounds, Buckets},
     },
-    proxy::{self, rules::Rules},
+    proxy::{self, EndpointTimeout, rules::Rules},
     registration::Integrity,
     route::{balancing::Algorithm, mtls::Domains, pick},
     table::{self, Sharding},
@@ -81,7 +81,10 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> p
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
-        endpoint_timeout: config.http_1_endpoint_timeout,
+        endpoint_timeout: EndpointTimeout {
+            http1: config.http_1_endpoint_timeout,
+            http2: config.http_2_endpoint_timeout,
+        },
         pick: pick::Limits {
             max_conns: u32::try_from(max_conns).unwrap_or(u32::MAX),
             rest: config.droplet_stale_threshold / 4,
@@ -96,6 +99,7 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> p
             (false, false) => ProtoPolicy::Keep,
         },
         max_response_head: config.max_response_header_bytes,
+        max_response_lines: config.max_response_headers.map_or(usize::MAX, NonZeroUsize::get),
         domains: domains.clone(),
         rules: Arc::clone(rules),
     }

@@ -134,11 +134,12 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects: [`INITIAL_TRIES`] rounds over all servers, [`INITIAL_PAUSE`] apart.
+    /// Connects: [`INITIAL_TRIES`] rounds over all servers, [`INITIAL_PAUSE`] apart. From then on `state` says whether
+    /// the connection stands.
     ///
     /// # Errors
     /// [`LinkError`], which names the servers.
-    pub async fn connect(settings: &LinkSettings, clock: Clock) -> Result<Self, LinkError> {
+    pub async fn connect(settings: &LinkSettings, clock: Clock, state: &Arc<BusState>) -> Result<Self, LinkError> {
         let turns = Arc::new(Turns::new(&settings.servers));
         let servers = addresses(&turns)?;
         let signals = Arc::new(Signals::default());
@@ -147,12 +148,13 @@ impl Link {
         let options = options(settings, &turns, &signals).ping_interval(ping_interval);
         let client = first_connection(&servers, &options, &turns).await?;
         turns.settle();
+        state.recover();
         let place = place(&client, &turns.current()).await;
         tracing::info!(target: "nats", data = %place, "Successfully-connected-to-nats");
         Ok(Self {
             connects_at_start: connects(&client),
             client,
-            state: Arc::new(BusState::new()),
+            state: Arc::clone(state),
             turns,
             signals,
             clock,

@@ -174,6 +174,19 @@ impl Subscriber {
         }
     }
 
+    /// Puts what a former process knew into the table at `now`, without a log line for each; returns for how many
+    /// routes. Only an endpoint that must prove itself is taken, and only one that the policy allows.
+    pub fn restore(&mut self, message: &[u8], now: Moment) -> usize {
+        let Ok(registration) = registration::parse(message) else { return 0 };
+        let Ok(endpoint) = registration.endpoint(self.policy.integrity, self.policy.http2) else { return 0 };
+        if !endpoint.peer.is_tls() {
+            return 0;
+        }
+        let endpoint = self.interner.share(endpoint);
+        let put = |key: &RouteKey| self.table.restore(key, &endpoint, now, fastrand::usize(..)) == Change::Added;
+        registration.uris().flatten().filter(put).count()
+    }
+
     fn register(&self, registration: &Registration, endpoint: &Arc<Endpoint>, now: Moment) -> Outcome {
         let updated_at_ns = endpoint.facts.updated_at_ns;
         let mut done = Registered { component: endpoint.component, updated_at_ns, ..Registered::NOTHING };

@@ -159,6 +159,8 @@ fn behaviour(c: &Config, show: Show<'_>) {
     show("isolation_segments", list(&c.isolation_segments));
     show("routing_table_sharding_mode", plain(c.routing_table_sharding_mode));
     show("route_integrity", plain(c.route_integrity.as_str()));
+    show("snapshot.file", path(c.snapshot.file.as_deref()));
+    show("snapshot.interval", span(c.snapshot.interval));
     show("empty_pool_response_code_503", plain(c.empty_pool_response_code_503));
     show("empty_pool_timeout", span(c.empty_pool_timeout));
     show("per_request_metrics_reporting", plain(c.per_request_metrics_reporting));

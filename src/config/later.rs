@@ -25,8 +25,6 @@ impl Config {
             ("debug_addr", !ours.debug_addr.is_empty()),
             ("skip_ssl_validation", ours.skip_ssl_validation),
             ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),
-            ("http_1_endpoint_timeout", ours.http_1_endpoint_timeout != ours.endpoint_timeout),
-            ("http_2_endpoint_timeout", ours.http_2_endpoint_timeout != ours.endpoint_timeout),
             ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
             (
                 "route_latency_metric_muzzle_duration",
@@ -39,9 +37,6 @@ impl Config {
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
             ("route_services", ours.route_services != d.route_services),
-            ("max_response_headers", ours.max_response_headers.is_some()),
-            ("keep_alive_100_continue_requests", ours.keep_alive_100_continue_requests),
-            ("html_error_template_file", ours.html_error_template_file.is_some()),
             ("per_request_metrics_reporting", !ours.per_request_metrics_reporting),
             ("enable_envelope_v1_metrics", !ours.enable_envelope_v1_metrics),
             ("send_http_start_stop_server_event", !ours.send_http_start_stop_server_event),

@@ -39,7 +39,7 @@ pub use modes::{
 pub use pem::{KeyPair, PemCertificates, PemError, Secret};
 pub use sections::{
     AccessLog, CertSubject, ClientMetadataRule, HttpRewrite, LogFormat, Logging, Meters, MtlsDomain, Nats, NatsHost,
-    NatsTls, OAuth, Prometheus, PrometheusTls, RouteServices, RoutingApi, Status, StatusRoutes, StatusTls,
+    NatsTls, OAuth, Prometheus, PrometheusTls, RouteServices, RoutingApi, Snapshot, Status, StatusRoutes, StatusTls,
     TokenFetcher, Tracing,
 };
 

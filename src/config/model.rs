@@ -70,6 +70,8 @@ pub struct Config {
     pub routing_table_sharding_mode: ShardingMode,
     /// `route_integrity` (our own key).
     pub route_integrity: RouteIntegrity,
+    /// `snapshot.*` (our own keys).
+    pub snapshot: Snapshot,
     /// `suspend_pruning_if_nats_unavailable`.
     pub suspend_pruning_if_nats_unavailable: bool,
     /// `prune_stale_droplets_interval`; none means never.
@@ -245,6 +247,7 @@ impl Default for Config {
             isolation_segments: Vec::new(),
             routing_table_sharding_mode: ShardingMode::All,
             route_integrity: RouteIntegrity::AsRegistered,
+            snapshot: Snapshot::default(),
             suspend_pruning_if_nats_unavailable: false,
             prune_stale_droplets_interval: Some(secs(30)),
             droplet_stale_threshold: secs(120),

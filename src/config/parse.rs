@@ -110,6 +110,7 @@ fn root(s: &mut Section<'_>) -> Result<Config, ConfigError> {
         send_http_start_stop_client_event: s.or("send_http_start_stop_client_event", true)?,
         per_app_prometheus_http_metrics_reporting: s.or("per_app_prometheus_http_metrics_reporting", false)?,
         domains: s.sections("domains", domain)?,
+        snapshot: s.section("snapshot", sections::snapshot)?,
         route_integrity: s.optional("route_integrity")?.map_or(d.route_integrity, |Word(IntegrityWord(mode))| mode),
         ..times
     };

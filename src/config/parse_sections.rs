@@ -30,6 +30,15 @@ pub(super) fn status(s: &mut Section<'_>) -> Result<Status, ConfigError> {
     Ok(status)
 }
 
+pub(super) fn snapshot(s: &mut Section<'_>) -> Result<Snapshot, ConfigError> {
+    let interval = s.or("interval", GoDuration::default())?;
+    if interval.nanos() < 0 {
+        return Err(s.fault("interval", Problem::Rule("must not be negative")));
+    }
+    let interval = interval.positive().unwrap_or(Snapshot::default().interval);
+    Ok(Snapshot { file: path(s, "file")?, interval })
+}
+
 /// Any value other than the default asks for the listener, and then all three have to be right.
 fn status_tls(s: &mut Section<'_>) -> Result<Option<StatusTls>, ConfigError> {
     const PORT: u16 = 8443;

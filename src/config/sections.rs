@@ -239,6 +239,21 @@ pub struct AccessLog {
     pub enable_streaming: bool,
 }
 
+/// `snapshot.*` (our own keys): the table on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `file`; none for no snapshot.
+    pub file: Option<PathBuf>,
+    /// `interval`: the least time between two writes, above zero.
+    pub interval: Duration,
+}
+
+impl Default for Snapshot {
+    fn default() -> Snapshot {
+        Snapshot { file: None, interval: Duration::from_secs(10) }
+    }
+}
+
 /// `verify_client_certificate_metadata[]` (gorouter.md §7.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientMetadataRule {

@@ -134,12 +134,13 @@ mod tests {
         };
         let settings = proxy::Settings {
             max_attempts: 1,
-            endpoint_timeout: None,
+            endpoint_timeout: proxy::EndpointTimeout::default(),
             pick: crate::route::pick::Limits::default(),
             one_request_per_connection: false,
             empty_pool_is_503: false,
             proto: ProtoPolicy::Keep,
             max_response_head: 1000,
+            max_response_lines: usize::MAX,
             domains: Domains::default(),
             rules: Arc::default(),
         };

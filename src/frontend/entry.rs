@@ -154,6 +154,40 @@ async fn read_line(tcp: &mut TcpStream) -> Result<Option<SocketAddr>, TurnedAway
 mod tests {
     use super::*;
 
+    /// Both ends of a connection.
+    async fn connected() -> (TcpStream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_has_a_tenth_of_a_second() {
+        for (words, late) in [("", false), ("PRO", false), ("PROXY ", true), ("PROXY TCP4 1.2.3.4 ", true)] {
+            let (mut client, mut server) = connected().await;
+            client.write_all(words.as_bytes()).await.unwrap();
+            if !words.is_empty() {
+                server.readable().await.unwrap();
+            }
+            let begun = Instant::now();
+            let read = read_line(&mut server).await;
+            assert_eq!(matches!(read, Err(TurnedAway::Line)), late, "{words:?}: {read:?}");
+            assert_eq!(matches!(read, Ok(None)), !late, "{words:?}: {read:?}");
+            assert!(begun.elapsed() >= LINE_TIMEOUT, "{words:?}");
+            assert!(begun.elapsed() < LINE_TIMEOUT * 2, "{words:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_line_stays_in_the_socket() {
+        let (mut client, mut server) = connected().await;
+        client.write_all(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET /").await.unwrap();
+        assert_eq!(read_line(&mut server).await.unwrap(), Some(([1, 2, 3, 4], 1).into()));
+        let mut rest = [0; 5];
+        server.read_exact(&mut rest).await.unwrap();
+        assert_eq!(&rest, b"GET /");
+    }
+
     #[test]
     fn plain_requests_are_told_from_handshakes() {
         for (first, plain) in [

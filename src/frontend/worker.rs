@@ -105,7 +105,7 @@ async fn work(doorway: Arc<Doorway>, mut arrivals: UnboundedReceiver<Arrival>, c
             }
         }
     }
-    doorway.proxy.upstream.home().clear();
+    doorway.proxy.upstream.clear();
     flush(&doorway);
 }
 
@@ -120,7 +120,7 @@ fn tick(doorway: &Doorway, count: u32) {
     if count.is_multiple_of(SWEEP_EVERY) {
         doorway.proxy.upstream.sweep();
         let closing = doorway.closing.is_asked();
-        doorway.roster.tick(doorway.deadlines.patience(doorway.proxy.settings.endpoint_timeout, closing));
+        doorway.roster.tick(doorway.deadlines.patience(doorway.proxy.settings.endpoint_timeout.longest(), closing));
         // Whoever came after everybody was asked is asked now.
         if closing {
             doorway.roster.finish_all();

@@ -95,7 +95,8 @@ mod tests {
     fn fields_are_counted_and_noted() {
         let mut headers = HeaderMap::new();
         assert_eq!(Noted::of(&headers), Noted::default());
-        for name in ["host", "host", "te", "x-forwarded-proto", "X-Idempotency-Key", "Cookie", "accept", "user-agent"] {
+        let names = ["host", "host", "te", "x-forwarded-proto", "X-Idempotency-Key", "Cookie", "accept", "user-agent"];
+        for name in names.into_iter().chain(["X_Forwarded-client_Cert"]) {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_static("value"));
         }
@@ -103,6 +104,7 @@ mod tests {
             hosts: 2,
             te: true,
             forwarded_proto: true,
+            client_cert: true,
             cookie: true,
             idempotency_key: true,
             agent_length: 5,

@@ -21,7 +21,7 @@ impl From<Counter> for Tally {
 /// Why a request that failed so goes to another endpoint.
 #[must_use]
 pub fn retry(failure: &Failure) -> Retry {
-    match failure {
+    match failure.root() {
         Failure::Dial(DialError::Timeout { .. }) | Failure::ConnectTimeout => Retry::DialTimeout,
         Failure::Dial(_) => Retry::Dial,
         Failure::Refused(refusal) | Failure::RefusedLate(refusal) => match refusal {
@@ -40,7 +40,7 @@ pub fn retry(failure: &Failure) -> Retry {
 /// Whether the failure kept a request from an endpoint that is not, or not provably, the registered one.
 #[must_use]
 pub fn prevented(failure: &Failure) -> Option<Prevented> {
-    match failure {
+    match failure.root() {
         Failure::Refused(Refusal::WrongIdentity { .. }) => Some(Prevented::WrongIdentity),
         Failure::Refused(Refusal::Untrusted(_) | Refusal::Expired { .. }) => Some(Prevented::Untrusted),
         Failure::Refused(Refusal::NotTls) => Some(Prevented::NotTls),

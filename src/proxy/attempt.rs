@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use trueroute_identity::Refusal;
 
 use super::{Proxy, affinity, prepare::Prepared, request_body::RequestBody};
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         metrics::Tally,
     },
     route::{
-        endpoint::Endpoint,
+        endpoint::{Endpoint, Protocol},
         lease::Lease,
         pick::{Rotation, Unavailable},
         pool::Pool,
@@ -115,9 +116,12 @@ impl Proxy {
             deadline: self
                 .settings
                 .endpoint_timeout
+                .of(exchange.request.version)
                 .filter(|_| !prepared.wants_websocket())
                 .map(|timeout| Instant::from_std(now + timeout)),
             max_head: self.settings.max_response_head,
+            max_lines: self.settings.max_response_lines,
+            http2: facts.protocol == Protocol::Http2,
         };
         let replayable = prepared.replayable && body.is_empty();
         let _in_flight = endpoint.begin();
@@ -140,11 +144,19 @@ impl Proxy {
             exchange.shard().misroute_prevented(prevented);
         }
         log_failure(exchange, pool, lease.endpoint(), failed, verdict, tries);
+        if matches!(failed.failure, Failure::TooManyHeaders) {
+            tracing::error!(
+                target: "proxy",
+                vcap_request_id = exchange.request_id(),
+                "backend-too-many-response-headers"
+            );
+        }
         if verdict.fate == Fate::Keep {
             return;
         }
         let (endpoint, now) = (lease.endpoint(), self.moment(std::time::Instant::now()));
-        let refused = failed.facts.unproven && matches!(failed.failure, Failure::Reset(_)) && lease.suspect(now);
+        let reset = matches!(failed.failure.root(), Failure::Reset(_) | Failure::Refused(Refusal::Reset));
+        let refused = failed.facts.unproven && reset && lease.suspect(now);
         let fate = if refused { Fate::Prune } else { verdict.fate };
         match self.table.report(pool, lease, fate, now) {
             Reported::Pruned => tracing::info!(
@@ -169,7 +181,10 @@ impl Proxy {
 
     /// Attempts that do not count end with the time that one request may take.
     fn in_time(&self, exchange: &Exchange) -> bool {
-        self.settings.endpoint_timeout.is_none_or(|timeout| exchange.started().elapsed() < timeout)
+        self.settings
+            .endpoint_timeout
+            .of(exchange.request.version)
+            .is_none_or(|timeout| exchange.started().elapsed() < timeout)
     }
 }
 

@@ -22,6 +22,8 @@ pub struct ClientBody {
     exchange: Option<Box<Exchange>>,
     seat: Option<Arc<Seat>>,
     sent: u64,
+    /// Why the endpoint's answer broke off, while what came before is on its way out.
+    broken: Option<BodyError>,
 }
 
 enum Source {
@@ -39,13 +41,13 @@ impl ClientBody {
         if let Some(exchange) = &mut exchange {
             exchange.sent(sent);
         }
-        Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange, seat: None, sent }
+        Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange, seat: None, sent, broken: None }
     }
 
     /// An endpoint's answer.
     #[must_use]
     pub fn endpoint(body: ReplyBody<RequestBody>, exchange: Box<Exchange>) -> Self {
-        Self { source: Source::Endpoint(body), exchange: Some(exchange), seat: None, sent: 0 }
+        Self { source: Source::Endpoint(body), exchange: Some(exchange), seat: None, sent: 0, broken: None }
     }
 
     /// Whether it is bounded by a deadline that only shows when it is read on.
@@ -68,16 +70,27 @@ impl Body for ClientBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.source {
+        let this = &mut *self;
+        match &mut this.source {
             Source::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Source::Endpoint(body) => {
-                let frame = Pin::new(body).poll_frame(cx);
-                if let Poll::Ready(Some(Ok(frame))) = &frame
-                    && let Some(data) = frame.data_ref()
-                {
-                    self.sent += data.len() as u64;
+                if let Some(error) = this.broken.take() {
+                    return Poll::Ready(Some(Err(error)));
                 }
-                frame
+                match Pin::new(body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        this.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    // At an error hyper closes at once and throws away what it has not written yet, up to the whole
+                    // answer; while there is nothing to read it writes. The client gets what the endpoint sent.
+                    Poll::Ready(Some(Err(error))) => {
+                        this.broken = Some(error);
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                    other => other,
+                }
             }
         }
     }
@@ -106,7 +119,7 @@ impl Drop for ClientBody {
         if let Source::Endpoint(body) = &self.source {
             exchange.received_bytes(body.uploaded());
             exchange.sent(self.sent);
-            if !body.is_end_stream() {
+            if !body.is_complete() {
                 exchange.cut();
             }
         }

@@ -48,8 +48,8 @@ use crate::{
 pub struct Settings {
     /// Attempts that count (`backends.max_attempts`), at least 1.
     pub max_attempts: u32,
-    /// From dispatch to the end of the response's body, per attempt; none for no limit.
-    pub endpoint_timeout: Option<Duration>,
+    /// From dispatch to the end of the response's body, per attempt.
+    pub endpoint_timeout: EndpointTimeout,
     /// Bounds on picking: `backends.max_conns`, and how long a failed endpoint rests.
     pub pick: pick::Limits,
     /// Whether connections serve one request only (`disable_keep_alives`).
@@ -60,10 +60,35 @@ pub struct Settings {
     pub proto: ProtoPolicy,
     /// Largest head of a response, in bytes.
     pub max_response_head: usize,
+    /// Most fields of a response (`max_response_headers`).
+    pub max_response_lines: usize,
     /// Domains whose clients must have proven themselves to the domain's own authorities.
     pub domains: Domains,
     /// What is added to, removed from and asked of heads.
     pub rules: Arc<Rules>,
+}
+
+/// How long an endpoint may take, by the version of HTTP that the client speaks; none for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointTimeout {
+    /// For HTTP/1 (`http_1_endpoint_timeout`, or else `endpoint_timeout`).
+    pub http1: Option<Duration>,
+    /// For HTTP/2 (`http_2_endpoint_timeout`, or else `endpoint_timeout`).
+    pub http2: Option<Duration>,
+}
+
+impl EndpointTimeout {
+    /// For a request of this version.
+    #[must_use]
+    pub fn of(self, version: Version) -> Option<Duration> {
+        if version == Version::HTTP_2 { self.http2 } else { self.http1 }
+    }
+
+    /// For any request.
+    #[must_use]
+    pub fn longest(self) -> Option<Duration> {
+        self.http1.zip(self.http2).map(|(http1, http2)| http1.max(http2))
+    }
 }
 
 /// The request path of one worker.
@@ -187,7 +212,7 @@ impl Proxy {
         if counter == Some(Counter::BadGateways) && wants.is_some_and(tunnel::is_websocket) {
             self.recorder.shard.count(Tally::WebsocketFailure);
         }
-        reply::failure(failure, exchange)
+        reply::failure(failure, exchange, self.settings.rules.error_page.as_deref())
     }
 
     fn moment(&self, now: Instant) -> Moment {

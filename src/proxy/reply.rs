@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPIRES, X_CONTENT_TYPE_OPTIONS},
 };
 use hyper::ext::ReasonPhrase;
 
 use super::{admit::Refused, body::ClientBody, request_body::RequestBody};
 use crate::{
+    error_page::{ErrorPage, Page},
     failure::{Failure, reason_phrase},
     lifecycle::Health,
     observe::exchange::Exchange,
@@ -20,35 +21,53 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-vcap-request-id");
 static ROUTER_ERROR: HeaderName = HeaderName::from_static("x-cf-routererror");
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// The answer to a failure (gorouter.md sections 6 and 7.3).
-pub fn failure(failure: &Failure, mut exchange: Box<Exchange>) -> Response<ClientBody> {
+/// The answer to a failure (gorouter.md sections 6 and 7.3), on the operator's own `page` where that is meant for it.
+pub fn failure(failure: &Failure, mut exchange: Box<Exchange>, page: Option<&ErrorPage>) -> Response<ClientBody> {
     let answer = failure.answer();
     if answer.status != 404 {
         tracing::info!(target: "proxy", body = answer.body.as_deref().unwrap_or_default(), "status");
     }
     exchange.answer(answer.status);
-    let text = answer.body.map(|body| body + "\n").unwrap_or_default();
-    let described = !text.is_empty();
-    let router_error = answer.router_error.map(|error| {
-        let value = field_value(&error);
+    let mut headers = HeaderMap::new();
+    if let Some(error) = answer.router_error {
+        headers.insert(&ROUTER_ERROR, field_value(&error));
         exchange.router_error(error);
-        value
-    });
-    let mut response = Response::new(ClientBody::own(Bytes::from(text), Some(exchange)));
-    set_status(&mut response, answer.status);
-    let headers = response.headers_mut();
-    if let Some(error) = router_error {
-        headers.insert(&ROUTER_ERROR, error);
     }
     if let Some(caching) = answer.cache_control {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     }
-    if described {
-        headers.insert(CONTENT_TYPE, TEXT);
+    let body = answer.body.map(|text| {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    }
+        match page.filter(|_| answer.has_page).and_then(|page| own_page(page, answer.status, &text, &headers)) {
+            Some(html) => {
+                headers.insert(CONTENT_TYPE, HTML);
+                html
+            }
+            None => {
+                headers.insert(CONTENT_TYPE, TEXT);
+                text + "\n"
+            }
+        }
+    });
+    let mut response = Response::new(ClientBody::own(Bytes::from(body.unwrap_or_default()), Some(exchange)));
+    *response.headers_mut() = headers;
+    set_status(&mut response, answer.status);
     response
+}
+
+/// The page for `text`, which is the status, its text and a message; none where the template does not render.
+fn own_page(page: &ErrorPage, status: u16, text: &str, headers: &HeaderMap) -> Option<String> {
+    let (status_text, message) = text.split_once(": ").unwrap_or((text, ""));
+    let status_text = status_text.split_once(' ').map_or("", |(_, words)| words);
+    match page.render(&Page { status, status_text, message, headers }) {
+        Ok(html) => Some(html),
+        Err(error) => {
+            tracing::error!(target: "proxy", %error, "html-error-template-failed");
+            None
+        }
+    }
 }
 
 /// The answer to a load balancer's health check.
@@ -98,7 +117,7 @@ pub fn endpoint(head: Head, body: ReplyBody<RequestBody>, mut exchange: Box<Exch
 }
 
 /// Adds `X-Vcap-Request-Id` unless the endpoint set it, and the way that the request took for those who may see it.
-pub fn name_request(headers: &mut http::HeaderMap, exchange: &Exchange) {
+pub fn name_request(headers: &mut HeaderMap, exchange: &Exchange) {
     if let http::header::Entry::Vacant(vacant) = headers.entry(&REQUEST_ID) {
         vacant.insert(field_value(exchange.request_id()));
     }

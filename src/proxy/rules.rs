@@ -3,11 +3,14 @@
 //!
 //! All of it is off unless it is asked for, but the answer to health checks. What is off costs a request a comparison.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header::USER_AGENT};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use crate::{
+    error_page::ErrorPage,
     headers::{
         noted::Noted,
         rewrite::Rewrite,
@@ -32,6 +35,8 @@ pub struct Rules {
     pub health_check: Option<HealthCheck>,
     /// Most that the head of a request may hold; none where nothing below the server's own limit is asked for.
     pub request_limits: Option<Limits>,
+    /// The operator's own page for errors (`html_error_template_file`).
+    pub error_page: Option<Arc<ErrorPage>>,
 }
 
 /// A secret (`trace_key`), and what those who know it are told of the router.

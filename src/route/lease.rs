@@ -12,6 +12,8 @@ use super::{endpoint::Endpoint, moment::Moment};
 
 /// Marks "never failed"; a real moment is always smaller.
 const NEVER: u64 = u64::MAX;
+/// Set beside the moment while nobody but a former process has seen the endpoint.
+const RESTORED: u64 = 1 << 63;
 
 /// An endpoint in a pool. The facts are fixed, freshness and failure move.
 #[derive(Debug)]
@@ -41,6 +43,18 @@ impl Lease {
         }
     }
 
+    /// A lease that a former process had; nobody has confirmed it to this one.
+    #[must_use]
+    pub fn restored(endpoint: Arc<Endpoint>, now: Moment) -> Self {
+        Self { seen_ms: AtomicU64::new(now.as_ms() | RESTORED), ..Self::new(endpoint, now) }
+    }
+
+    /// Whether only a former process has seen the endpoint.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        self.seen_ms.load(Relaxed) & RESTORED != 0
+    }
+
     /// The endpoint that is leased.
     #[must_use]
     pub fn endpoint(&self) -> &Arc<Endpoint> {
@@ -50,7 +64,13 @@ impl Lease {
     /// When a registration last confirmed it.
     #[must_use]
     pub fn seen(&self) -> Moment {
-        Moment::from_ms(self.seen_ms.load(Relaxed))
+        Moment::from_ms(self.seen_ms.load(Relaxed) & !RESTORED)
+    }
+
+    /// Counts as seen at `now`, though nobody confirmed it.
+    pub fn refresh(&self, now: Moment) {
+        let restored = self.seen_ms.load(Relaxed) & RESTORED;
+        self.seen_ms.store(now.as_ms() | restored, Relaxed);
     }
 
     /// A registration confirmed it.

@@ -32,7 +32,24 @@ impl Table {
         if known == Some(true) {
             return Change::Renewed;
         }
-        self.hosts.write(key.host(), |routes| put(routes, key, endpoint, now, cursor_start, self.settings.balancing))
+        let lease = Arc::new(Lease::new(Arc::clone(endpoint), now));
+        self.hosts.write(key.host(), |routes| put(routes, key, &lease, now, cursor_start, self.settings.balancing))
+    }
+
+    /// Puts `endpoint`, which a former process knew, into the route `key`, unless something is known at its address.
+    /// Until a registration confirms it, it stays only as long as [`Table::forget_unconfirmed`] is not called.
+    pub fn restore(&self, key: &RouteKey, endpoint: &Arc<Endpoint>, now: Moment, cursor_start: usize) -> Change {
+        if !self.settings.sharding.serves(&endpoint.facts.isolation_segment) {
+            return Change::Ignored;
+        }
+        let there = self.hosts.read(key.host(), |routes| {
+            routes.pool(key.path()).is_some_and(|pool| pool.at(endpoint.peer.address()).is_some())
+        });
+        if there == Some(true) {
+            return Change::Ignored;
+        }
+        let lease = Arc::new(Lease::restored(Arc::clone(endpoint), now));
+        self.hosts.write(key.host(), |routes| put(routes, key, &lease, now, cursor_start, self.settings.balancing))
     }
 
     /// Takes the endpoint with the address of `endpoint` off the route `key`.
@@ -96,15 +113,15 @@ fn renew(pool: Option<&Arc<Pool>>, endpoint: &Endpoint, now: Moment) -> bool {
 fn put(
     routes: Option<&HostRoutes>,
     key: &RouteKey,
-    endpoint: &Arc<Endpoint>,
+    lease: &Arc<Lease>,
     now: Moment,
     cursor_start: usize,
     usual: Algorithm,
 ) -> (HostRoutes, Change) {
-    let lease = || Arc::new(Lease::new(Arc::clone(endpoint), now));
+    let endpoint = lease.endpoint();
     let options = endpoint.facts.options.as_deref();
     let Some((routes, pool)) = routes.and_then(|routes| Some((routes, routes.pool(key.path())?))) else {
-        let pool = Pool::new(Arc::new(Route::new(key.as_str(), cursor_start)), vec![lease()], now);
+        let pool = Pool::new(Arc::new(Route::new(key.as_str(), cursor_start)), vec![Arc::clone(lease)], now);
         let pool = Arc::new(pool.balanced(Balancing::asked(options, usual, None)));
         let routes = match routes {
             Some(routes) => routes.with(pool),
@@ -125,7 +142,7 @@ fn put(
         None => Change::Added,
     };
     // Also a replaced endpoint goes to the end: what holds for the whole route comes from the last one.
-    leases.push(lease());
+    leases.push(Arc::clone(lease));
     let balancing = Balancing::asked(options, usual, Some(pool.balancing()));
     (routes.with(Arc::new(Pool::new(Arc::clone(pool.route()), leases, now).balanced(balancing))), change)
 }

@@ -1,7 +1,13 @@
 //! The map from host to routes. It hides the concurrent map, whose guards can deadlock: what leaves this
 //! file is always a clone, and closures run on one entry and must not touch the map again.
 
-use std::{hash::RandomState, sync::Arc};
+use std::{
+    hash::RandomState,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use dashmap::{DashMap, Entry};
 
@@ -9,24 +15,28 @@ use super::routes::HostRoutes;
 
 /// Every host that has a route. Holds no entry without routes.
 #[derive(Debug, Default)]
-pub(super) struct Hosts(DashMap<Arc<str>, HostRoutes, RandomState>);
+pub(super) struct Hosts {
+    map: DashMap<Arc<str>, HostRoutes, RandomState>,
+    edits: AtomicU64,
+}
 
 impl Hosts {
     /// What `look` makes of the routes of `host`.
     pub(super) fn read<T>(&self, host: &str, look: impl FnOnce(&HostRoutes) -> T) -> Option<T> {
-        self.0.view(host, |_, routes| look(routes))
+        self.map.view(host, |_, routes| look(routes))
     }
 
     /// Sets the routes of `host` to what `edit` makes of those that are there. `edit` may run twice, when
     /// two writers meet at a new host; the last run counts.
     pub(super) fn write<T>(&self, host: &str, edit: impl Fn(Option<&HostRoutes>) -> (HostRoutes, T)) -> T {
-        if let Some(mut known) = self.0.get_mut(host) {
+        self.edits.fetch_add(1, Relaxed);
+        if let Some(mut known) = self.map.get_mut(host) {
             let (routes, outcome) = edit(Some(&known));
             *known = routes;
             return outcome;
         }
         let (routes, outcome) = edit(None);
-        match self.0.entry(routes.shared_host()) {
+        match self.map.entry(routes.shared_host()) {
             Entry::Vacant(place) => {
                 place.insert(routes);
                 outcome
@@ -43,9 +53,12 @@ impl Hosts {
     /// for none at all.
     pub(super) fn change<T>(&self, host: &str, edit: impl FnOnce(&HostRoutes) -> (Kept, T)) -> Option<T> {
         let mut outcome = None;
-        self.0.remove_if_mut(host, |_, routes| {
+        self.map.remove_if_mut(host, |_, routes| {
             let (kept, told) = edit(routes);
             outcome = Some(told);
+            if !matches!(kept, Kept::Same) {
+                self.edits.fetch_add(1, Relaxed);
+            }
             match kept {
                 Kept::Same => false,
                 Kept::New(changed) => {
@@ -58,9 +71,14 @@ impl Hosts {
         outcome
     }
 
+    /// A number that is another one after every edit that changed something.
+    pub(super) fn edits(&self) -> u64 {
+        self.edits.load(Relaxed)
+    }
+
     /// Runs `look` on every host once. Readers go on meanwhile; a writer waits for one shard at most.
     pub(super) fn each(&self, mut look: impl FnMut(&Arc<str>, &HostRoutes)) {
-        for entry in &self.0 {
+        for entry in &self.map {
             look(entry.key(), entry.value());
         }
     }

@@ -17,27 +17,39 @@ impl Table {
             Source::Recovered => self.hosts.each(|_, routes| renew_all(routes, now)),
             Source::Live => {}
         }
+        self.remove(now, &|lease| self.is_stale(lease, now))
+    }
+
+    /// Removes TLS endpoints that came from a former process and that no registration has confirmed since: whoever
+    /// lives registers again well within the stale threshold.
+    pub fn forget_unconfirmed(&self, now: Moment) -> Vec<Pruned> {
+        self.remove(now, &Lease::is_unconfirmed)
+    }
+
+    /// Removes the endpoints that are `due`, and routes that have been empty for the grace time.
+    fn remove(&self, now: Moment, due: &dyn Fn(&Lease) -> bool) -> Vec<Pruned> {
         // Looking takes read locks only, so that requests go on while a large table is searched. Each find
         // is judged again under the write lock, since a registration may have come in between.
-        let mut due = Vec::new();
+        let mut found = Vec::new();
         self.hosts.each(|host, routes| {
-            if routes.pools().iter().any(|pool| self.is_over(pool, now) || self.stale(pool, now).next().is_some()) {
-                due.push(Arc::clone(host));
+            let any_due = |pool: &Arc<Pool>| pool.leases().iter().any(|lease| due(lease));
+            if routes.pools().iter().any(|pool| self.is_over(pool, now) || any_due(pool)) {
+                found.push(Arc::clone(host));
             }
         });
         let mut pruned = Vec::new();
-        for host in due {
-            self.hosts.change(&host, |routes| (self.sweep(routes, now, &mut pruned), ()));
+        for host in found {
+            self.hosts.change(&host, |routes| (self.sweep(routes, now, due, &mut pruned), ()));
         }
         pruned
     }
 
     /// What stays of a host's routes; notes what goes.
-    fn sweep(&self, routes: &HostRoutes, now: Moment, pruned: &mut Vec<Pruned>) -> Kept {
+    fn sweep(&self, routes: &HostRoutes, now: Moment, due: &dyn Fn(&Lease) -> bool, pruned: &mut Vec<Pruned>) -> Kept {
         let mut changed = false;
         let mut kept = Vec::with_capacity(routes.pools().len());
         for pool in routes.pools() {
-            let fresh = self.without_stale(pool, now, pruned);
+            let fresh = without_due(pool, now, due, pruned);
             let staying = fresh.as_ref().unwrap_or(pool);
             let over = self.is_over(staying, now);
             changed |= over || fresh.is_some();
@@ -52,19 +64,6 @@ impl Table {
         }
     }
 
-    /// The pool after its stale endpoints are gone, if it has any.
-    fn without_stale(&self, pool: &Arc<Pool>, now: Moment, pruned: &mut Vec<Pruned>) -> Option<Arc<Pool>> {
-        let endpoints: Vec<_> = self.stale(pool, now).map(|lease| Arc::clone(lease.endpoint())).collect();
-        let isolation_segment = Arc::clone(&endpoints.first()?.facts.isolation_segment);
-        let fresh = pool.leases().iter().filter(|lease| !self.is_stale(lease, now)).cloned().collect();
-        pruned.push(Pruned { key: Arc::clone(pool.route().shared_key()), endpoints, isolation_segment });
-        Some(Arc::new(pool.with(fresh, now)))
-    }
-
-    fn stale<'p>(&self, pool: &'p Pool, now: Moment) -> impl Iterator<Item = &'p Arc<Lease>> {
-        pool.leases().iter().filter(move |lease| self.is_stale(lease, now))
-    }
-
     fn is_stale(&self, lease: &Lease, now: Moment) -> bool {
         let endpoint = lease.endpoint();
         !endpoint.peer.is_tls() && now.since(lease.seen()) > threshold(endpoint, self.settings.stale_threshold)
@@ -77,6 +76,20 @@ impl Table {
     }
 }
 
+/// The pool after its endpoints that are due are gone, if it has any.
+fn without_due(
+    pool: &Arc<Pool>,
+    now: Moment,
+    due: &dyn Fn(&Lease) -> bool,
+    pruned: &mut Vec<Pruned>,
+) -> Option<Arc<Pool>> {
+    let (gone, fresh): (Vec<_>, Vec<_>) = pool.leases().iter().cloned().partition(|lease| due(lease));
+    let isolation_segment = Arc::clone(&gone.first()?.endpoint().facts.isolation_segment);
+    let endpoints = gone.iter().map(|lease| Arc::clone(lease.endpoint())).collect();
+    pruned.push(Pruned { key: Arc::clone(pool.route().shared_key()), endpoints, isolation_segment });
+    Some(Arc::new(pool.with(fresh, now)))
+}
+
 fn renew_all(routes: &HostRoutes, now: Moment) {
-    routes.pools().iter().flat_map(|pool| pool.leases()).for_each(|lease| lease.renew(now));
+    routes.pools().iter().flat_map(|pool| pool.leases()).for_each(|lease| lease.refresh(now));
 }

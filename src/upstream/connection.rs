@@ -32,9 +32,9 @@ use crate::{
 /// Room made for a head and a small body before each read.
 const HEAD_ROOM: usize = 8 * 1024;
 /// How long an endpoint may think about `Expect: 100-continue` before it gets the body anyway.
-const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+pub(super) const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 /// Interim responses before an endpoint is taken to be stuck in them, as in Go.
-const MAX_INTERIM: u8 = 5;
+pub(super) const MAX_INTERIM: u8 = 5;
 
 /// An open connection, verified for `peer`.
 pub struct Connection {
@@ -88,6 +88,10 @@ pub struct Terms {
     pub deadline: Option<Instant>,
     /// Largest head of a response, in bytes.
     pub max_head: usize,
+    /// Most fields of a response.
+    pub max_lines: usize,
+    /// Whether the app speaks HTTP/2, as registered.
+    pub http2: bool,
 }
 
 /// An exchange under way.
@@ -98,6 +102,7 @@ pub struct Call<B> {
     pub(super) home: Home,
     to_head: bool,
     max_head: usize,
+    max_lines: usize,
     searched: usize,
     interim: u8,
     heard: bool,
@@ -145,6 +150,7 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
             home,
             to_head: terms.to_head,
             max_head: terms.max_head,
+            max_lines: terms.max_lines,
             searched: 0,
             interim: 0,
             heard: false,
@@ -184,6 +190,9 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
                 self.searched = 0;
                 let head = response::parse(head, self.to_head).map_err(Failure::BadResponse)?;
                 if !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                    if head.headers.len() > self.max_lines {
+                        return Poll::Ready(Err(Failure::TooManyHeaders));
+                    }
                     return Poll::Ready(Ok(head));
                 }
                 self.note_interim(&head)?;

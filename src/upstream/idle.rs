@@ -48,7 +48,7 @@ struct Shelves {
 
 /// Peers carry their hash with them.
 #[derive(Default)]
-struct Digest(u64);
+pub(super) struct Digest(u64);
 
 impl Hasher for Digest {
     fn finish(&self) -> u64 {

@@ -6,6 +6,7 @@ pub mod connection;
 pub mod dial;
 pub mod gather;
 pub mod idle;
+pub mod multiplexed;
 pub mod replay;
 pub mod reply;
 pub mod request;
@@ -28,8 +29,9 @@ use self::{
     connection::{Call, CallFailed, Connection, Terms},
     dial::{DialTimes, Offer, Timings},
     idle::{Home, Limits},
+    multiplexed::{Sent, Shelves},
     replay::Replayable,
-    reply::ReplyBody,
+    reply::{ReplyBody, SoleBody},
     request::RequestHead,
     response::Head,
     stream::Stream,
@@ -40,6 +42,7 @@ use crate::{failure::Failure, route::peer::Peer};
 #[derive(Clone)]
 pub struct Upstream {
     home: Home,
+    shelves: Shelves,
     dialer: Arc<Dialer>,
     times: DialTimes,
 }
@@ -100,7 +103,7 @@ impl Upstream {
     /// No connections yet; new ones are verified by `dialer`.
     #[must_use]
     pub fn new(dialer: Arc<Dialer>, times: DialTimes, limits: Limits) -> Self {
-        Self { home: Home::new(limits), dialer, times }
+        Self { home: Home::new(limits), shelves: Shelves::default(), dialer, times }
     }
 
     /// The idle connections, for the worker's regular sweep.
@@ -111,7 +114,15 @@ impl Upstream {
 
     /// Drops idle connections that are old, closed, or verified under a trust that is no longer ours.
     pub fn sweep(&self) {
-        self.home.sweep(Instant::now(), self.dialer.trust().generation());
+        let (now, generation) = (Instant::now(), self.dialer.trust().generation());
+        self.home.sweep(now, generation);
+        self.shelves.sweep(now, generation);
+    }
+
+    /// Drops all connections that are not in use.
+    pub fn clear(&self) {
+        self.home.clear();
+        self.shelves.clear();
     }
 
     /// Sends one request to `peer`.
@@ -132,20 +143,32 @@ impl Upstream {
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
+        let mut fresh = None;
+        if terms.http2 && peer.is_tls() && !matches!(head.connection, request::Connection::Upgrade(_)) {
+            match Box::pin(multiplexed::send(self, peer, head, body, terms, replayable)).await {
+                Sent::Http2(outcome) => return outcome,
+                Sent::Http1(unsent, connection) => (body, fresh) = (unsent, connection),
+            }
+        }
+        if let Some(connection) = fresh {
+            let sent = self.exchange(*connection, head, body, terms).await;
+            return sent.map_err(|failed| failed.into_send_failed(false));
+        }
         while let Some(connection) = self.take(peer, replayable) {
+            let reused = connection.exchanges > 0;
             match self.exchange(connection, head, body, terms).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => {
                     let again = failed.died_idle && (replayable || !failed.begun) && failed.body.can_start_over();
                     if !again {
-                        return Err(failed.into_send_failed(true));
+                        return Err(failed.into_send_failed(reused));
                     }
                     body = failed.body;
                 }
             }
         }
         // Dialling is rare; boxed, it does not weigh on every client connection's memory.
-        let connection = match Box::pin(self.connect(peer, terms.deadline)).await {
+        let connection = match Box::pin(self.connect(peer, terms)).await {
             Ok(connection) => connection,
             Err((failure, timings)) => {
                 let received = body.received();
@@ -190,10 +213,11 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, peer: &Peer, deadline: Option<Instant>) -> Result<Connection, (Failure, Timings)> {
+    async fn connect(&self, peer: &Peer, terms: &Terms) -> Result<Connection, (Failure, Timings)> {
         let mut timings = Timings::default();
-        let dial = dial::dial(peer, &self.dialer, &self.times, Offer::Nothing, &mut timings);
-        let connected = match deadline {
+        let offer = if terms.http2 { Offer::Http1 } else { Offer::Nothing };
+        let dial = dial::dial(peer, &self.dialer, &self.times, offer, &mut timings);
+        let connected = match terms.deadline {
             Some(deadline) => timeout_at(deadline, dial).await.unwrap_or(Err(Failure::ConnectTimeout)),
             None => dial.await,
         };
@@ -215,6 +239,6 @@ fn reply<B: Body<Data = Bytes> + Unpin + Send + 'static>(call: Box<Call<B>>, hea
         let (stream, early) = call.into_tunnel();
         return Reply::Switched(head, stream, early);
     }
-    let body = ReplyBody::new(call, head.framing, head.keep_alive);
+    let body = ReplyBody::Sole(SoleBody::new(call, head.framing, head.keep_alive));
     Reply::Response(head, body)
 }

@@ -1,6 +1,6 @@
 //! The body of a response, read from the endpoint as the client takes it.
 //!
-//! It owns the exchange. When the last byte is out the connection goes back to the idle ones by itself;
+//! On a connection that carries one exchange at a time it owns the exchange. When the last byte is out the connection goes back to the idle ones by itself;
 //! dropped before that, the connection is closed, because what is left on it belongs to nobody else.
 
 use std::{
@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     chunked::{BadChunk, Chunked, Step},
     connection::Call,
+    multiplexed::SharedBody,
     response::Framing,
 };
 
@@ -23,7 +24,76 @@ const PIECE: usize = 64 * 1024;
 const LEAST: usize = 8 * 1024;
 
 /// A response body on its way to the client.
-pub struct ReplyBody<B: Body<Data = Bytes> + Unpin + Send + 'static> {
+pub enum ReplyBody<B: Body<Data = Bytes> + Unpin + Send + 'static> {
+    /// The connection is this exchange's alone.
+    Sole(SoleBody<B>),
+    /// The connection carries others too.
+    Shared(Box<SharedBody<B>>),
+}
+
+impl<B: Body<Data = Bytes> + Unpin + Send + 'static> ReplyBody<B> {
+    /// Bytes of the request's body that came from the client so far.
+    pub fn uploaded(&self) -> u64 {
+        match self {
+            Self::Sole(body) => body.uploaded(),
+            Self::Shared(body) => body.uploaded(),
+        }
+    }
+
+    /// Whether reading on will tell of a deadline once it has passed.
+    pub fn has_deadline(&self) -> bool {
+        match self {
+            Self::Sole(body) => body.call.as_ref().is_some_and(|call| call.deadline.is_some()),
+            Self::Shared(body) => body.has_deadline(),
+        }
+    }
+
+    /// Whether the client's body stays unread, since the endpoint answered instead of asking for it. What the
+    /// client sends next on its connection could be that body or another request, so nothing may come next.
+    pub fn leaves_body_unread(&self) -> bool {
+        match self {
+            Self::Sole(body) => body.unwanted,
+            Self::Shared(body) => body.leaves_body_unread(),
+        }
+    }
+
+    /// Whether all that the head announced was handed over.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Self::Sole(body) => body.is_end_stream(),
+            Self::Shared(body) => body.is_complete(),
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Body for ReplyBody<B> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Sole(body) => Pin::new(body).poll_frame(cx),
+            Self::Shared(body) => Pin::new(&mut **body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Sole(body) => body.is_end_stream(),
+            Self::Shared(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Sole(body) => body.size_hint(),
+            Self::Shared(body) => body.size_hint(),
+        }
+    }
+}
+
+/// A body on a connection that carries one exchange at a time.
+pub struct SoleBody<B: Body<Data = Bytes> + Unpin + Send + 'static> {
     call: Option<Box<Call<B>>>,
     framing: Left,
     keep_alive: bool,
@@ -53,9 +123,12 @@ pub enum BodyError {
     /// `endpoint_timeout` passed.
     #[error("context deadline exceeded")]
     Timeout,
+    /// The endpoint gave the stream up, or its connection ended.
+    #[error("http2: {0}")]
+    Http2(#[from] h2::Error),
 }
 
-impl<B: Body<Data = Bytes> + Unpin + Send + 'static> ReplyBody<B> {
+impl<B: Body<Data = Bytes> + Unpin + Send + 'static> SoleBody<B> {
     pub(super) fn new(mut call: Box<Call<B>>, framing: Framing, keep_alive: bool) -> Self {
         let framing = match framing {
             Framing::Empty => Left::Nothing,
@@ -71,20 +144,8 @@ impl<B: Body<Data = Bytes> + Unpin + Send + 'static> ReplyBody<B> {
         body
     }
 
-    /// Bytes of the request's body that came from the client so far.
-    pub fn uploaded(&self) -> u64 {
+    fn uploaded(&self) -> u64 {
         self.call.as_ref().map_or(self.uploaded, |call| call.upload.body().received())
-    }
-
-    /// Whether reading on will tell of a deadline once it has passed.
-    pub fn has_deadline(&self) -> bool {
-        self.call.as_ref().is_some_and(|call| call.deadline.is_some())
-    }
-
-    /// Whether the client's body stays unread, since the endpoint answered instead of asking for it. What the
-    /// client sends next on its connection could be that body or another request, so nothing may come next.
-    pub fn leaves_body_unread(&self) -> bool {
-        self.unwanted
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -167,7 +228,7 @@ fn take_frame(left: &mut Left, buffer: &mut BytesMut) -> Result<Option<Option<Fr
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Body for ReplyBody<B> {
+impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Body for SoleBody<B> {
     type Data = Bytes;
     type Error = BodyError;
 

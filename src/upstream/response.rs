@@ -240,14 +240,15 @@ impl Wire {
 }
 
 /// Digits only: a sign or white space is read differently by different parties.
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn lossy(value: &HeaderValue) -> String {
+/// The value as text, for messages.
+pub(super) fn lossy(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 

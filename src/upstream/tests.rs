@@ -43,7 +43,7 @@ fn upstream() -> Upstream {
 }
 
 fn terms() -> Terms {
-    Terms { to_head: false, expects_continue: false, deadline: None, max_head: 1000 }
+    Terms { to_head: false, expects_continue: false, deadline: None, max_head: 1000, max_lines: 100, http2: false }
 }
 
 fn head<'a>(method: &'a Method, headers: &'a HeaderMap) -> RequestHead<'a> {

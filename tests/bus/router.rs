@@ -61,8 +61,8 @@ impl Router {
             let clock_ms = Arc::clone(&clock_ms);
             Arc::new(move || Moment::from_ms(clock_ms.load(Relaxed)))
         };
-        let link = Link::connect(settings, Arc::clone(&clock)).await?;
-        let state = Arc::clone(link.state());
+        let state = Arc::new(BusState::new());
+        let link = Link::connect(settings, Arc::clone(&clock), &state).await?;
         let rules = Settings {
             stale_threshold: STALE,
             empty_pool_grace: Duration::ZERO,

@@ -87,6 +87,10 @@ pub(crate) const ACCEPTED: &[Case] = &[
         c.routing_table_sharding_mode == ShardingMode::Segments
     }),
     // Groups that are off keep their rules to themselves.
+    ("snapshot: {file: /var/lib/routes}", |c| {
+        c.snapshot.file.as_deref() == Some("/var/lib/routes".as_ref()) && c.snapshot.interval.as_secs() == 10
+    }),
+    ("snapshot: {interval: 1s}", |c| c.snapshot.file.is_none() && c.snapshot.interval.as_secs() == 1),
     ("nats: {tls_enabled: false, ca_certs: junk, cert_chain: junk}", |c| c.nats.tls.is_none()),
     ("tls_pem: [{cert_chain: junk}]\nmin_tls_version: junk\nclient_cert_validation: junk", |c| c.front_tls.is_none()),
     ("routing_api: {uri: 'https://api'}", |c| c.routing_api.is_none()),

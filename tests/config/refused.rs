@@ -81,6 +81,7 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
     ("nats: {hosts: []}", "nats.hosts: must name at least one host"),
     ("nats: {hosts: [{port: 1}]}", "nats.hosts[0].hostname: is required for a NATS host"),
     ("nats: {hosts: [{hostname: a}]}", "nats.hosts[0].port: is required for a NATS host"),
+    ("snapshot: {file: f, interval: -1s}", "snapshot.interval: must not be negative"),
     ("nats: {tls_enabled: true}", "nats.ca_certs: is required with nats.tls_enabled"),
     ("nats: {tls_enabled: true, ca_certs: CERT}", "nats.cert_chain: is required with nats.tls_enabled"),
     ("routing_api: {uri: u, port: 1}", "routing_api.cert_chain: is required with routing_api.uri and routing_api.port"),

@@ -48,7 +48,7 @@ async fn a_drain_ends_idle_connections_at_once() {
 /// It is told in the waiting time already, as HTTP/1 clients are by `Connection: close`.
 #[tokio::test]
 async fn clients_are_sent_elsewhere_from_the_beginning_of_a_drain() {
-    let scene = Scene::with(router().set("drain_wait", "30s")).await;
+    let scene = Scene::with(router().set("drain_wait", "3s")).await;
     let client = scene.h2().await;
     assert_eq!(client.get(HOST, "/").await.unwrap().status, 200);
     let _drained = scene.drain();

@@ -6,11 +6,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trueroute_sidecar::{
     Settings, Sidecar,
-    settings::{Caps, Drain, IdentityFiles, Listener, Mode, OnRefused, Timeouts},
+    settings::{IdentityFiles, Listener, Mode},
 };
 use trueroute_testkit::{
     App, Registration, Tempdir,
-    app::{Received, Reply},
+    app::{AppBuilder, Received, Reply},
     peers::Door,
     pki::{InstanceId, Leaf},
 };
@@ -40,6 +40,7 @@ pub(crate) struct InstanceBuilder {
     id: InstanceId,
     port: Option<u16>,
     front: Front,
+    http2: Option<Http2>,
     uris: Vec<String>,
     index: u32,
     rule: Option<Box<Rule>>,
@@ -51,6 +52,12 @@ enum Front {
     Plain,
     Tls(Option<Door>),
     Sidecar,
+}
+
+/// An app that is registered for HTTP/2 and speaks it where it is agreed on.
+#[derive(Clone, Copy, Default)]
+struct Http2 {
+    max_streams: Option<u32>,
 }
 
 /// A sidecar on the story's own runtime.
@@ -69,6 +76,7 @@ impl InstanceBuilder {
             id: InstanceId::of_app(app),
             port: None,
             front: Front::Tls(None),
+            http2: None,
             uris: Vec::new(),
             index: 0,
             rule: None,
@@ -111,6 +119,18 @@ impl InstanceBuilder {
         self
     }
 
+    /// Speaks HTTP/2 too, and is registered so.
+    pub(crate) fn http2(mut self) -> Self {
+        self.http2.get_or_insert_default();
+        self
+    }
+
+    /// The same, with so many requests on one connection at once.
+    pub(crate) fn http2_streams(mut self, most: u32) -> Self {
+        self.http2 = Some(Http2 { max_streams: Some(most) });
+        self
+    }
+
     /// Shows this certificate instead of its own.
     pub(crate) fn showing(self, leaf: &Leaf) -> Self {
         let door = self.reach.scene.pki.door_showing(leaf);
@@ -131,14 +151,19 @@ impl InstanceBuilder {
 
     /// Starts it without a registration.
     pub(crate) async fn start(self) -> Instance {
-        let Self { reach, app, id, port, front, uris, index, rule } = self;
+        let Self { reach, app, id, port, front, http2, uris, index, rule } = self;
         let mut builder = App::builder(&app).instance(&id.instance);
-        builder = port.into_iter().fold(builder, trueroute_testkit::app::AppBuilder::port);
+        builder = port.into_iter().fold(builder, AppBuilder::port);
         builder = rule.into_iter().fold(builder, |builder, rule| builder.rule(move |request| rule(request)));
+        builder = http2.and_then(|http2| http2.max_streams).into_iter().fold(builder, AppBuilder::max_streams);
         let pki = &reach.scene.pki;
+        let own_door = |http2: Option<Http2>| {
+            let door = pki.door(&id);
+            if http2.is_some() { door.alpn(&["h2", "http/1.1"]) } else { door }
+        };
         let (app, sidecar) = match &front {
             Front::Plain => (builder.start(), None),
-            Front::Tls(door) => (builder.door(door.clone().unwrap_or_else(|| pki.door(&id).into())).start(), None),
+            Front::Tls(door) => (builder.door(door.clone().unwrap_or_else(|| own_door(http2).into())).start(), None),
             Front::Sidecar => {
                 let app = builder.start();
                 let sidecar = RunningSidecar::start(app.addr(), pki, &id).await;
@@ -150,6 +175,7 @@ impl InstanceBuilder {
             Front::Plain => Registration::plain(address).instance(&id.instance),
             Front::Tls(_) | Front::Sidecar => Registration::tls(address, &id.instance),
         };
+        let registration = if http2.is_some() { registration.protocol("http2") } else { registration };
         let registration = uris.iter().fold(registration, |registration, uri| registration.uri(uri));
         let registration = registration.app(&id.app).index(index);
         Instance { app, id, registration, reach, sidecar }
@@ -194,21 +220,10 @@ impl RunningSidecar {
         let client_ca = files.path().join("client-ca.crt");
         std::fs::write(&client_ca, pki.routers.pem()).expect("the directory is ours");
         let pair = pki.instances.instance(id).issue().write_to(files.path(), "instance");
-        let listener = Listener {
-            listen: ([127, 0, 0, 1], 0).into(),
-            app: app.into(),
-            identity: IdentityFiles { certificate: pair.cert, key: pair.key },
-            mode: Mode::Strict { client_ca, names: vec![ROUTER_NAME.into()] },
-            on_refused: OnRefused::default(),
-            timeouts: Timeouts::default(),
-            caps: Caps::default(),
-        };
-        let settings = Settings {
-            listeners: vec![listener],
-            registration: None,
-            reload_interval: super::PATIENCE,
-            drain: Drain::default(),
-        };
+        let identity = IdentityFiles { certificate: pair.cert, key: pair.key };
+        let mode = Mode::strict(client_ca, vec![ROUTER_NAME.into()]);
+        let listener = Listener::new(([127, 0, 0, 1], 0).into(), app.into(), identity, mode);
+        let settings = Settings { reload_interval: super::PATIENCE, ..Settings::new(vec![listener]) };
         let bound = Sidecar::bind(settings).await.expect("the sidecar binds");
         let (address, stop) = (bound.local_addr(), CancellationToken::new());
         let task = tokio::spawn(bound.run(stop.clone()));

@@ -19,7 +19,7 @@ use super::{PATIENCE, instance::InstanceBuilder, scene::Scene, settings::LOGIN};
 #[derive(Clone, Debug)]
 pub(crate) struct Reach {
     pub(crate) scene: Scene,
-    pub(super) http: Option<u16>,
+    pub(crate) http: Option<u16>,
     pub(super) https: Option<u16>,
     pub(super) health: Option<u16>,
     pub(super) routes: Option<u16>,

@@ -21,11 +21,13 @@ mod accepted;
 mod demand;
 mod hello;
 mod linger;
+mod offer;
 mod refusal;
 
 pub use accepted::Accepted;
 use demand::{Demand, Terms};
 use linger::linger;
+pub use offer::{Offer, Suite};
 pub use refusal::AcceptRefusal;
 
 /// Alert 40, handshake_failure, as it stands before anything is encrypted.
@@ -72,7 +74,15 @@ impl Acceptor {
     /// # Errors
     /// [`AcceptorError::NoAuthority`] for strict with nobody to believe.
     pub fn new(credentials: Credentials, mode: Mode) -> Result<Self, AcceptorError> {
-        Ok(Self { terms: ArcSwap::from_pointee(Terms::new(&credentials, mode)?) })
+        Self::offering(credentials, mode, Offer::default())
+    }
+
+    /// As [`Acceptor::new`], with versions, suites and protocols of the caller's choice.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn offering(credentials: Credentials, mode: Mode, offer: Offer) -> Result<Self, AcceptorError> {
+        Ok(Self { terms: ArcSwap::from_pointee(Terms::new(&credentials, mode, offer)?) })
     }
 
     /// New credentials and demands for connections to come; those that run are left alone, and no session
@@ -81,7 +91,8 @@ impl Acceptor {
     /// # Errors
     /// As [`Acceptor::new`]; what was in force stays.
     pub fn swap(&self, credentials: Credentials, mode: Mode) -> Result<(), AcceptorError> {
-        self.terms.store(Arc::new(Terms::new(&credentials, mode)?));
+        let offer = self.terms.load().offer().clone();
+        self.terms.store(Arc::new(Terms::new(&credentials, mode, offer)?));
         Ok(())
     }
 
@@ -137,7 +148,9 @@ impl Pending {
     pub async fn finish(self) -> Result<Accepted, AcceptRefusal> {
         let Self { io, hello, frames, terms, .. } = self;
         let demand = Arc::new(Demand::new(terms.clone()));
-        let config = terms.config(&demand).map_err(AcceptRefusal::Tls)?;
+        // What rustls would refuse with alert 120 is served without a protocol: nothing here reads what it stands for.
+        let agreed = terms.offer().agrees(hello.client_hello().alpn());
+        let config = terms.config(&demand, agreed).map_err(AcceptRefusal::Tls)?;
         let tls = match hello.into_connection(config) {
             Ok(tls) => tls,
             Err((error, mut alert)) => {

@@ -8,23 +8,20 @@ use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, path::Pa
 use futures_util::FutureExt;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use trueroute_identity::{
-    credentials::watch::{ReloadError, Source},
-    trust::{self, Trust, TrustError},
-};
+use trueroute_identity::trust::{self, Trust, TrustError};
 
 use crate::{
     admission::{Admission, Place},
-    descriptors,
+    descriptors, keeper,
     log::chain,
     presented::Presented,
     register::{self, Registrar},
     seldom::Seldom,
-    settings::{Caps, Drain, Listener, Mode, Settings},
+    settings::{Caps, ClientCa, Drain, Listener, Mode, Pem, Settings},
     stats::{Event, Stats},
     terminate::{Door, pause_after},
 };
@@ -39,8 +36,10 @@ pub enum StartError {
     #[error("there is no listener")]
     NoListener,
     /// The address can not be bound.
-    #[error("can not listen on {address}")]
+    #[error("{listener} can not listen on {address}")]
     Listen {
+        /// The listener's name.
+        listener: String,
         /// The address as configured.
         address: SocketAddr,
         /// What the system says.
@@ -103,6 +102,8 @@ impl Sidecar {
             stats,
             stopping,
             reload_interval: settings.reload_interval,
+            watch: settings.watch,
+            look_now: Arc::new(Notify::new()),
             drain: settings.drain,
         })
     }
@@ -116,6 +117,8 @@ pub struct Bound {
     stats: Arc<Stats>,
     stopping: CancellationToken,
     reload_interval: std::time::Duration,
+    watch: bool,
+    look_now: Arc<Notify>,
     drain: Drain,
 }
 
@@ -138,21 +141,25 @@ impl Bound {
         Arc::clone(&self.stats)
     }
 
+    /// Notify it to have the certificate files read at once.
+    #[must_use]
+    pub fn look_now(&self) -> Arc<Notify> {
+        Arc::clone(&self.look_now)
+    }
+
     /// Serves until `until` is cancelled, then tells the routers, closes the doors and drains.
     ///
     /// Returns when the last connection has ended, or was cut at the end of the drain time.
     pub async fn run(self, until: CancellationToken) {
-        let Self { entrances, registrar, stats, stopping, reload_interval, drain } = self;
+        let Self { entrances, registrar, stats, stopping, reload_interval, watch, look_now, drain } = self;
         let connections = TaskTracker::new();
         let services = TaskTracker::new();
         let (doors_close, cut) = (CancellationToken::new(), CancellationToken::new());
         // Whoever drops this future ends everything that it has started.
         let _end = [doors_close.clone(), stopping.clone(), cut.clone()].map(CancellationToken::drop_guard);
+        let presented = entrances.iter().map(|entrance| Arc::clone(&entrance.door.presented)).collect();
+        spawn_until(&services, &cut, keeper::keep_fresh(presented, reload_interval, watch, look_now));
         for entrance in entrances {
-            let presented = Arc::clone(&entrance.door.presented);
-            let source = entrance.source;
-            let fresh = async move { presented.keep_fresh(source, reload_interval).await };
-            spawn_until(&services, &cut, fresh);
             let accepting = accept(entrance.socket, entrance.door, entrance.room, connections.clone(), cut.clone());
             spawn_until(&services, &doors_close, accepting);
         }
@@ -190,7 +197,6 @@ struct Entrance {
     socket: TcpListener,
     address: SocketAddr,
     door: Arc<Door>,
-    source: Option<Source>,
     room: Room,
 }
 
@@ -235,21 +241,17 @@ impl Entrance {
         check_client_ca(&listener.mode)?;
         let address = listener.listen;
         let bound = listen(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (address, socket) = bound.map_err(|cause| StartError::Listen { address, cause })?;
-        let presented = Presented::new(&listener, stopping);
-        let source = first_look(&presented);
+        let (address, socket) =
+            bound.map_err(|cause| StartError::Listen { listener: listener.name.clone(), address, cause })?;
+        let stats = Stats::part_of(stats);
+        let presented = Presented::new(&listener, stopping, &stats);
+        presented.look();
         let room = Room::new(listener.caps, fit);
-        tracing::info!(%address, app = %listener.app, mode = listener.mode.name(), "Listening");
-        let stats = Arc::clone(stats);
+        let (name, mode) = (&listener.name, listener.mode.name());
+        tracing::info!(name, %address, app = %listener.app, mode, "Listening");
         let door = Arc::new(Door { listener, presented, drain, stats, seldom: Seldom::default() });
-        Ok(Self { socket, address, door, source, room })
+        Ok(Self { socket, address, door, room })
     }
-}
-
-fn first_look(presented: &Presented) -> Option<Source> {
-    // An error is told by the loop that waits for the files.
-    let looked: Result<Source, ReloadError> = presented.open();
-    looked.ok()
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -261,11 +263,18 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// An operator who asks for strict with a file that proves nobody should hear of it at once, not at the first request.
+///
+/// A secret may come later, as Diego's does.
 fn check_client_ca(mode: &Mode) -> Result<(), StartError> {
-    let Mode::Strict { client_ca, .. } = mode else { return Ok(()) };
-    let pem = std::fs::read_to_string(client_ca)
-        .map_err(|cause| StartError::ClientCaFile { path: client_ca.clone(), cause })?;
-    let name = client_ca.display().to_string();
+    let Mode::Strict { client_ca: ClientCa::Given(pem), .. } = mode else { return Ok(()) };
+    let (name, pem) = match pem {
+        Pem::Text(text) => ("trusted_ca".to_owned(), text.to_string()),
+        Pem::File(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|cause| StartError::ClientCaFile { path: path.clone(), cause })?;
+            (path.display().to_string(), text)
+        }
+    };
     Trust::new(&[trust::Source { name: &name, pem: &pem }], false).map(|_| ()).map_err(StartError::ClientCa)
 }
 

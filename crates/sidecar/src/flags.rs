@@ -197,11 +197,8 @@ impl Flags {
         let mode = mode(self.mode, self.client_ca, self.client_san)?;
         let registration = self.registration.read(&self.app, &mode)?;
         let limits = self.limits;
+        let identity = IdentityFiles { certificate: self.cert, key: self.key };
         let listener = Listener {
-            listen: self.listen,
-            app: self.app,
-            identity: IdentityFiles { certificate: self.cert, key: self.key },
-            mode,
             on_refused: match self.on_refused {
                 RefusedWord::Rst => OnRefused::Reset,
                 RefusedWord::Alert => OnRefused::Alert,
@@ -216,12 +213,13 @@ impl Flags {
                 handshakes: limits.max_handshakes as usize,
                 connections: limits.max_connections.map(|most| most as usize),
             },
+            ..Listener::new(self.listen, self.app, identity, mode)
         };
         Ok(Settings {
-            listeners: vec![listener],
             registration,
             reload_interval: Duration::from_millis(limits.reload_interval_ms),
             drain: Drain { time: Duration::from_secs(limits.drain_time_s), ..Drain::default() },
+            ..Settings::new(vec![listener])
         })
     }
 }
@@ -235,7 +233,7 @@ fn mode(word: Option<ModeWord>, client_ca: Option<PathBuf>, names: Vec<String>) 
         }
         (_, None) => Ok(Mode::Tls),
         (_, Some(_)) if names.iter().any(String::is_empty) => Err(usage("--client-san is empty")),
-        (_, Some(client_ca)) => Ok(Mode::Strict { client_ca, names }),
+        (_, Some(client_ca)) => Ok(Mode::strict(client_ca, names)),
     }
 }
 
@@ -315,7 +313,7 @@ mod tests {
     fn a_client_ca_makes_the_mode_strict() {
         let settings =
             read(&format!("{BASE} --client-ca ca.pem --client-san gorouter --client-san ssh-proxy")).unwrap();
-        let expected = Mode::Strict { client_ca: "ca.pem".into(), names: vec!["gorouter".into(), "ssh-proxy".into()] };
+        let expected = Mode::strict("ca.pem", vec!["gorouter".into(), "ssh-proxy".into()]);
         assert_eq!(settings.listeners[0].mode, expected);
     }
 

@@ -7,11 +7,16 @@
 //! the life of the whole; `flags` reads the command line and is known to nobody below.
 
 mod admission;
+pub mod bootstrap;
 mod descriptors;
 mod dial;
 pub mod engine;
+pub mod envoy;
+pub mod explain;
 pub mod flags;
+mod keeper;
 pub mod log;
+mod material;
 mod presented;
 mod register;
 mod relay;

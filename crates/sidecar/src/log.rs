@@ -101,7 +101,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// A moment after 1970 in UTC, with milliseconds.
-struct Rfc3339(Duration);
+pub(crate) struct Rfc3339(pub(crate) Duration);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,22 +1,86 @@
 //! `trueroute-sidecar`: flags in, one thread, exit 0 after an orderly stop, 1 if it can't start, 2 for wrong flags.
+//!
+//! Under the name `envoy`, or with `-c`, the flags are Envoy's. `explain` before the flags says what they come to.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use trueroute_sidecar::{Settings, Sidecar, StartError, flags::Flags, log};
+use trueroute_sidecar::{
+    Settings, Sidecar, StartError,
+    envoy::{self, CommandLine, Task},
+    explain::explain,
+    flags::Flags,
+    log,
+};
 
 // Gives memory back after a burst, where the system's allocator keeps it; the memory is the app's.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let explains = words.get(1).is_some_and(|word| word == "explain");
+    if explains {
+        words.remove(1);
+    }
+    let asked = if envoy::is_meant(&words) { as_envoy(words, explains) } else { as_ourselves(words) };
+    match asked {
+        Ok(settings) if explains => {
+            print!("{}", explain(&settings));
+            ExitCode::SUCCESS
+        }
+        Ok(settings) => serve_or_say_why(settings),
+        Err(code) => code,
+    }
+}
+
+fn as_ourselves(words: Vec<OsString>) -> Result<Settings, ExitCode> {
+    let flags = Flags::parse_from(words);
     log::start(flags.log_level());
+    Ok(flags.settings().unwrap_or_else(|error| error.exit()))
+}
+
+/// Settings to serve with, or the end when there is nothing to serve.
+fn as_envoy(words: Vec<OsString>, explains: bool) -> Result<Settings, ExitCode> {
+    let line = CommandLine::parse(words.into_iter().skip(1)).map_err(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })?;
+    match line.task {
+        Task::Version => {
+            println!("envoy  version: {}", envoy::VERSION);
+            return Err(ExitCode::SUCCESS);
+        }
+        Task::Help => {
+            print!("{}", envoy::HELP);
+            return Err(ExitCode::SUCCESS);
+        }
+        Task::Serve | Task::Validate => {}
+    }
+    log::start(line.log_level);
+    let (settings, bootstrap) = line.settings().map_err(|error| {
+        // Whatever the level is: nothing else says why there is no sidecar.
+        eprintln!("error: {}", log::chain(&error));
+        ExitCode::FAILURE
+    })?;
+    for warning in line.warning().iter().chain(&bootstrap.warnings) {
+        tracing::warn!("{warning}");
+    }
+    if settings.admin.is_some() {
+        tracing::warn!("admin is not served yet");
+    }
+    if line.task == Task::Validate && !explains {
+        println!("configuration '{}' OK", line.config.unwrap_or_default().display());
+        return Err(ExitCode::SUCCESS);
+    }
+    Ok(settings)
+}
+
+fn serve_or_say_why(settings: Settings) -> ExitCode {
     // The default message of a panic takes several lines.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "Panicked")));
-    let settings = flags.settings().unwrap_or_else(|error| error.exit());
     let _ = trueroute_sidecar::raise_limit();
     match run(settings) {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,19 +103,27 @@ fn run(settings: Settings) -> Result<(), String> {
 async fn serve(settings: Settings) -> Result<(), String> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM: {error}"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
-    let bound = Sidecar::bind(settings).await.map_err(|error| explain(&error))?;
-    let until = CancellationToken::new();
+    let mut hang_up = signal(SignalKind::hangup()).map_err(|error| format!("SIGHUP: {error}"))?;
+    let bound = Sidecar::bind(settings).await.map_err(|error| explain_error(&error))?;
+    let (until, look_now) = (CancellationToken::new(), bound.look_now());
     let mut running = std::pin::pin!(bound.run(until.clone()));
-    tokio::select! {
-        () = &mut running => {}
-        name = first(&mut terminate, &mut interrupt) => {
-            tracing::info!(signal = name, "Stopping");
-            until.cancel();
-            tokio::select! {
-                () = running => tracing::info!("Stopped"),
-                name = first(&mut terminate, &mut interrupt) => tracing::warn!(signal = name, "Stopped without waiting"),
+    loop {
+        tokio::select! {
+            () = &mut running => return Ok(()),
+            _ = hang_up.recv() => {
+                tracing::info!(signal = "HUP", "Reading the certificate files");
+                look_now.notify_one();
+            }
+            name = first(&mut terminate, &mut interrupt) => {
+                tracing::info!(signal = name, "Stopping");
+                break;
             }
         }
+    }
+    until.cancel();
+    tokio::select! {
+        () = running => tracing::info!("Stopped"),
+        name = first(&mut terminate, &mut interrupt) => tracing::warn!(signal = name, "Stopped without waiting"),
     }
     Ok(())
 }
@@ -64,7 +136,7 @@ async fn first(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
 }
 
 /// The error with its causes, and before it the flag to look at.
-fn explain(error: &StartError) -> String {
+fn explain_error(error: &StartError) -> String {
     let flag = match error {
         StartError::NoListener | StartError::Listen { .. } => "--listen",
         StartError::ClientCaFile { .. } | StartError::ClientCa(_) => "--client-ca",

@@ -1,24 +1,27 @@
 //! The certificate that one listener presents, and its life: missing, in force, renewed, or the sign to drain.
 //!
-//! Owns the acceptor and swaps what it presents whenever the files hold something new and whole. Promises: a broken or
-//! half-written set of files changes nothing and is told once; open connections never notice a change.
+//! Owns the acceptor and swaps what it presents whenever there is something new and whole. Promises: a broken or
+//! half-written set of files changes nothing and is told once; certificate and authorities each keep their own last
+//! good state, so damage to one never holds up the other; open connections never notice a change.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::SystemTime,
 };
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::{
     Acceptor, Credentials, PeerIdentity,
-    accept::{AcceptorError, Mode as Demand},
-    credentials::watch::{Files, ReloadError, Reloaded, Source},
+    accept::{AcceptorError, Mode as Demand, Offer},
 };
 
 use crate::{
     log::chain,
-    settings::{Listener, Mode},
+    material::{Believed, Watched},
+    settings::{IdentitySource, Listener, Mode},
+    stats::{Event, Stats},
 };
 
 /// What the presented certificate means for routers.
@@ -37,8 +40,10 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 pub(crate) struct Presented {
     acceptor: OnceLock<Acceptor>,
-    files: Files,
-    names: Vec<String>,
+    offer: Offer,
+    strict: bool,
+    state: Mutex<State>,
+    stats: Arc<Stats>,
     standing: watch::Sender<Standing>,
     /// Cancelled when the sidecar stops.
     stopping: CancellationToken,
@@ -46,18 +51,46 @@ pub(crate) struct Presented {
     lull: Mutex<CancellationToken>,
 }
 
+/// What was read, and what of it is in force.
+#[derive(Debug)]
+struct State {
+    identity: Watched<IdentitySource>,
+    mode: Watched<Mode>,
+    credentials: Option<Credentials>,
+    believed: Option<Believed>,
+    since: Option<SystemTime>,
+    problem: Option<String>,
+}
+
+/// What is in force, for whoever asks.
+#[derive(Clone, Debug)]
+pub(crate) struct InForce {
+    /// What is shown; `None` before there is anything.
+    pub(crate) credentials: Option<Credentials>,
+    /// Whom a strict listener lets in.
+    pub(crate) believed: Option<Believed>,
+    /// When this came into force.
+    pub(crate) since: Option<SystemTime>,
+    /// What is wrong with what the files hold now, if anything.
+    pub(crate) problem: Option<String>,
+}
+
 impl Presented {
-    /// What `listener` presents; nothing until the first [`Presented::open`] or [`Presented::keep_fresh`].
-    pub(crate) fn new(listener: &Listener, stopping: &CancellationToken) -> Arc<Self> {
-        let (authorities, names) = match &listener.mode {
-            Mode::Tls => (None, Vec::new()),
-            Mode::Strict { client_ca, names } => (Some(client_ca.clone()), names.clone()),
-        };
-        let identity = &listener.identity;
+    /// What `listener` presents; nothing until the first [`Presented::look`].
+    pub(crate) fn new(listener: &Listener, stopping: &CancellationToken, stats: &Arc<Stats>) -> Arc<Self> {
         Arc::new(Self {
             acceptor: OnceLock::new(),
-            files: Files { certificate: identity.certificate.clone(), key: identity.key.clone(), authorities },
-            names,
+            offer: listener.offer.clone(),
+            strict: matches!(listener.mode, Mode::Strict { .. }),
+            state: Mutex::new(State {
+                identity: Watched::new(listener.identity.clone()),
+                mode: Watched::new(listener.mode.clone()),
+                credentials: None,
+                believed: None,
+                since: None,
+                problem: None,
+            }),
+            stats: Arc::clone(stats),
             standing: watch::Sender::new(Standing::Missing),
             stopping: stopping.clone(),
             lull: Mutex::new(stopping.child_token()),
@@ -74,58 +107,84 @@ impl Presented {
         self.standing.subscribe()
     }
 
+    /// What is in force now.
+    pub(crate) fn in_force(&self) -> InForce {
+        let state = self.state();
+        InForce {
+            credentials: state.credentials.clone(),
+            believed: state.believed.clone(),
+            since: state.since,
+            problem: state.problem.clone(),
+        }
+    }
+
     /// Cancelled when a connection that begins now should end between two requests.
     pub(crate) fn lull(&self) -> CancellationToken {
         self.lull.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the files for the first time.
-    pub(crate) fn open(&self) -> Result<Source, ReloadError> {
-        let (source, first) = Source::open(self.files.clone())?;
-        self.take_over(first);
-        Ok(source)
+    /// The files that decide about what is presented.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let state = self.state();
+        state.identity.files().chain(state.mode.files()).map(PathBuf::from).collect()
     }
 
-    /// Reads the files every `interval` for ever, from the beginning if there is no `source` yet.
-    pub(crate) async fn keep_fresh(&self, source: Option<Source>, interval: Duration) {
-        let mut source = match source {
-            Some(source) => source,
-            None => self.wait_for_files(interval).await,
-        };
-        loop {
-            tokio::time::sleep(interval).await;
-            // Here and not on a thread of its own: the files are small and local, and 250 sidecars on one machine
-            // would each keep a second thread alive for them.
-            match source.check() {
-                None => {}
-                Some(Ok(reloaded)) => self.take_over(reloaded),
-                Some(Err(error)) => kept(&chain(&error)),
+    /// Reads what the settings point to, and takes over what is new and whole.
+    ///
+    /// On the thread that serves: the files are small and local, and 250 sidecars on one machine would each keep a
+    /// second thread alive for them.
+    pub(crate) fn look(&self) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let (mut fresh, mut problems, mut looked) = (false, Vec::new(), false);
+        if let Some(look) = state.identity.look() {
+            looked = true;
+            match look {
+                Ok(credentials) => (state.credentials, fresh) = (Some(credentials), true),
+                Err(error) => problems.push(chain(&error)),
             }
+        }
+        if let Some(look) = state.mode.look() {
+            looked = true;
+            match look {
+                Ok(believed) => (state.believed, fresh) = (believed, true),
+                Err(error) => problems.push(chain(&error)),
+            }
+        }
+        if fresh
+            && let Some(credentials) = state.credentials.clone()
+            && (!self.strict || state.believed.is_some())
+        {
+            match self.take_over(credentials, state.believed.clone()) {
+                Ok(()) => state.since = Some(SystemTime::now()),
+                Err(error) => problems.push(chain(&error)),
+            }
+        }
+        if looked {
+            self.tell(&problems);
+            state.problem = (!problems.is_empty()).then(|| problems.join("; "));
         }
     }
 
-    async fn wait_for_files(&self, interval: Duration) -> Source {
-        let mut told = String::new();
-        loop {
-            match self.open() {
-                Ok(source) => return source,
-                Err(error) => {
-                    let problem = chain(&error);
-                    if problem != told {
-                        tracing::error!(problem, "No certificate to present: connections are reset until there is one");
-                        told = problem;
-                    }
+    fn tell(&self, problems: &[String]) {
+        for problem in problems {
+            self.stats.count(Event::CertificateRefused);
+            match self.acceptor.get() {
+                Some(_) => tracing::error!(problem, "Kept the certificate in force: the new files are unusable"),
+                None => {
+                    tracing::error!(problem, "No certificate to present: connections are reset until there is one");
                 }
             }
-            tokio::time::sleep(interval).await;
         }
     }
 
-    fn take_over(&self, reloaded: Reloaded) {
-        let credentials = reloaded.credentials.clone();
-        if let Err(error) = self.swap(reloaded) {
-            return kept(&chain(&error));
-        }
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_over(&self, credentials: Credentials, believed: Option<Believed>) -> Result<(), AcceptorError> {
+        self.swap(&credentials, believed)?;
+        self.stats.count(Event::CertificateTaken);
         let standing = standing_of(&credentials);
         match standing {
             Standing::Draining => {
@@ -139,20 +198,21 @@ impl Presented {
             }
         }
         self.standing.send_replace(standing);
+        Ok(())
     }
 
-    fn swap(&self, reloaded: Reloaded) -> Result<(), AcceptorError> {
-        let demand = match (&self.files.authorities, reloaded.trust) {
-            (None, _) => Demand::Tls,
-            (Some(_), Some(trust)) => Demand::Strict { trust, allowed: self.names.clone() },
-            // Files with authorities were read without any: never an opening for everybody.
-            (Some(_), None) => return Err(AcceptorError::NoAuthority),
+    fn swap(&self, credentials: &Credentials, believed: Option<Believed>) -> Result<(), AcceptorError> {
+        let demand = match (self.strict, believed) {
+            (false, _) => Demand::Tls,
+            (true, Some(Believed { trust, names, .. })) => Demand::Strict { trust, allowed: names },
+            // Never an opening for everybody.
+            (true, None) => return Err(AcceptorError::NoAuthority),
         };
         match self.acceptor.get() {
-            Some(acceptor) => acceptor.swap(reloaded.credentials, demand),
+            Some(acceptor) => acceptor.swap(credentials.clone(), demand),
             None => {
-                let acceptor = Acceptor::new(reloaded.credentials, demand)?;
-                // Only this task ever sets it.
+                let acceptor = Acceptor::offering(credentials.clone(), demand, self.offer.clone())?;
+                // Set under the lock of the state only.
                 let _ = self.acceptor.set(acceptor);
                 Ok(())
             }
@@ -160,12 +220,8 @@ impl Presented {
     }
 }
 
-fn kept(problem: &str) {
-    tracing::error!(problem, "Kept the certificate in force: the new files are unusable");
-}
-
 fn valid_for(credentials: &Credentials) -> u64 {
-    credentials.not_after().duration_since(std::time::SystemTime::now()).map_or(0, |left| left.as_secs())
+    credentials.not_after().duration_since(SystemTime::now()).map_or(0, |left| left.as_secs())
 }
 
 /// A leaf whose names are all empty is the platform's sign to drain, not a malformed certificate.

@@ -24,6 +24,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::stats::Stats;
+
 /// About the most that one read moves: a full TLS record. More would be fewer system calls, and as much more memory
 /// behind every peer that reads slowly.
 pub(crate) const CHUNK: usize = 16 * 1024;
@@ -88,13 +90,13 @@ pub(crate) enum End {
 
 /// Relays until both directions have ended, or one side breaks, or silence has lasted too long.
 ///
-/// `draining` tells that connections between two requests are to be closed.
-pub(crate) async fn relay<R, A>(router: R, app: A, silence: Silence, draining: &CancellationToken) -> End
+/// `draining` tells that connections between two requests are to be closed. Bytes are counted in `stats`.
+pub(crate) async fn relay<R, A>(router: R, app: A, silence: Silence, draining: &CancellationToken, stats: &Stats) -> End
 where
     R: Stream,
     A: Stream,
 {
-    let mut pump = Pump::new(router, app);
+    let mut pump = Pump::new(router, app, stats);
     let end = loop {
         let drains = draining.is_cancelled();
         let next_look = pump.next_look(silence, drains);
@@ -133,22 +135,24 @@ enum Spoke {
     App,
 }
 
-struct Pump<R, A> {
+struct Pump<'s, R, A> {
     router: R,
     app: A,
     upward: Way,
     downward: Way,
     last: (Spoke, Instant),
     app_spoke: Option<Instant>,
+    stats: &'s Stats,
 }
 
-impl<R, A> Pump<R, A>
+impl<'s, R, A> Pump<'s, R, A>
 where
     R: Stream,
     A: Stream,
 {
-    fn new(router: R, app: A) -> Self {
+    fn new(router: R, app: A, stats: &'s Stats) -> Self {
         Self {
+            stats,
             router,
             app,
             upward: Way::default(),
@@ -162,7 +166,9 @@ where
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         // The app first: what it said before it went away must be on its way before its end is judged.
         let down = self.downward.poll(cx, &mut self.app, &mut self.router);
-        if self.downward.take_moved() {
+        let moved = self.downward.take_moved();
+        if moved > 0 {
+            self.stats.count_downward(moved);
             let now = Instant::now();
             (self.last, self.app_spoke) = ((Spoke::App, now), Some(now));
         }
@@ -172,7 +178,9 @@ where
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         let up = self.upward.poll(cx, &mut self.router, &mut self.app);
-        if self.upward.take_moved() {
+        let moved = self.upward.take_moved();
+        if moved > 0 {
+            self.stats.count_upward(moved);
             self.last = (Spoke::Router, Instant::now());
         }
         match up {
@@ -233,7 +241,9 @@ where
         // An error here only says again that the app is gone. Its last words may still lie unread: a failed write can
         // tell of the reset before any read does, and before the runtime knows that there is something to read.
         let all_delivered = self.downward.poll_leftovers(cx, &mut self.app, &mut self.router).is_ready();
-        if self.downward.take_moved() {
+        let moved = self.downward.take_moved();
+        if moved > 0 {
+            self.stats.count_downward(moved);
             self.app_spoke = Some(Instant::now());
         }
         if all_delivered && self.app_spoke.is_none_or(|at| at.elapsed() >= JUST_SPOKE) {
@@ -272,7 +282,7 @@ struct Way {
     stage: Stage,
     /// The sink may have bytes of ours that it has not sent.
     unflushed: bool,
-    moved: bool,
+    moved: usize,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -289,8 +299,8 @@ impl Way {
         self.held.is_empty() && !self.unflushed
     }
 
-    /// Whether bytes were read since the last call.
-    fn take_moved(&mut self) -> bool {
+    /// Bytes that were read since the last call.
+    fn take_moved(&mut self) -> usize {
         std::mem::take(&mut self.moved)
     }
 
@@ -354,11 +364,12 @@ impl Way {
         K: Stream,
     {
         with_scratch(|chunk| {
-            if ready!(source.poll_chunk(cx, chunk)).map_err(|_| Broken::Source)? == 0 {
+            let count = ready!(source.poll_chunk(cx, chunk)).map_err(|_| Broken::Source)?;
+            if count == 0 {
                 self.stage = Stage::Ending;
                 return Poll::Ready(Ok(()));
             }
-            self.moved = true;
+            self.moved += count;
             self.unflushed = true;
             let taken = match Pin::new(sink).poll_write(cx, chunk) {
                 Poll::Ready(Ok(count)) => count,

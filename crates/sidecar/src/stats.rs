@@ -3,7 +3,10 @@
 //! Owns the counters and nothing else: no exposition format, no clock. Every counter only grows, except the number
 //! of active connections. Reads are relaxed and may be a moment behind each other.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// Something that happened and is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +57,10 @@ pub enum Event {
     AcceptFailed,
     /// The task of one connection panicked.
     Panicked,
+    /// A certificate, or whom to believe, came into force.
+    CertificateTaken,
+    /// New files held no usable certificate or authorities; what was in force stayed.
+    CertificateRefused,
     /// A registration was published.
     Registered,
     /// An unregistration was published.
@@ -62,23 +69,71 @@ pub enum Event {
 
 const EVENTS: usize = Event::Unregistered as usize + 1;
 
-/// Counters of one sidecar, shared by all its listeners.
+/// Counters of one listener, or of a whole sidecar.
 #[derive(Debug)]
 pub struct Stats {
     counts: [AtomicU64; EVENTS],
     active: AtomicU64,
+    relayed: AtomicU64,
+    from_routers: AtomicU64,
+    from_app: AtomicU64,
+    /// Of the whole, where this is of a part.
+    whole: Option<Arc<Stats>>,
 }
 
 impl Default for Stats {
     fn default() -> Self {
-        Self { counts: std::array::from_fn(|_| AtomicU64::new(0)), active: AtomicU64::new(0) }
+        Self {
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            active: AtomicU64::new(0),
+            relayed: AtomicU64::new(0),
+            from_routers: AtomicU64::new(0),
+            from_app: AtomicU64::new(0),
+            whole: None,
+        }
     }
 }
 
 impl Stats {
+    /// Counters of a part of `whole`, which counts everything too.
+    #[must_use]
+    pub fn part_of(whole: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { whole: Some(Arc::clone(whole)), ..Self::default() })
+    }
+
     /// Counts one `event`.
     pub fn count(&self, event: Event) {
         self.counts[event as usize].fetch_add(1, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.count(event);
+        }
+    }
+
+    /// Counts bytes that were passed on from a router to the app.
+    pub(crate) fn count_upward(&self, bytes: usize) {
+        self.from_routers.fetch_add(bytes as u64, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.count_upward(bytes);
+        }
+    }
+
+    /// Counts bytes that were passed on from the app to a router.
+    pub(crate) fn count_downward(&self, bytes: usize) {
+        self.from_app.fetch_add(bytes as u64, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.count_downward(bytes);
+        }
+    }
+
+    /// Bytes from routers and bytes from the app, without TLS around them.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.from_routers.load(Relaxed), self.from_app.load(Relaxed))
+    }
+
+    /// Sets every counter to zero; what is open now stays counted.
+    pub fn reset(&self) {
+        self.counts.iter().chain([&self.from_routers, &self.from_app]).for_each(|count| count.store(0, Relaxed));
     }
 
     /// How often `event` has happened since the start.
@@ -93,20 +148,44 @@ impl Stats {
         self.active.load(Relaxed)
     }
 
+    /// Connections to the app that are open now.
+    #[must_use]
+    pub fn relayed(&self) -> u64 {
+        self.relayed.load(Relaxed)
+    }
+
     /// Counts a connection as active until the returned mark is dropped.
     pub(crate) fn enter(&self) -> Active<'_> {
-        self.active.fetch_add(1, Relaxed);
-        Active(self)
+        Active::new(self, |stats| &stats.active)
+    }
+
+    /// Counts a connection to the app as open until the returned mark is dropped.
+    pub(crate) fn relay(&self) -> Active<'_> {
+        Active::new(self, |stats| &stats.relayed)
     }
 }
 
-/// One connection that counts as active while this lives.
+/// One connection that counts while this lives.
 #[derive(Debug)]
-pub(crate) struct Active<'a>(&'a Stats);
+pub(crate) struct Active<'a> {
+    stats: &'a Stats,
+    which: fn(&Stats) -> &AtomicU64,
+}
+
+impl<'a> Active<'a> {
+    fn new(stats: &'a Stats, which: fn(&Stats) -> &AtomicU64) -> Self {
+        for each in [Some(stats), stats.whole.as_deref()].into_iter().flatten() {
+            which(each).fetch_add(1, Relaxed);
+        }
+        Self { stats, which }
+    }
+}
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Relaxed);
+        for each in [Some(self.stats), self.stats.whole.as_deref()].into_iter().flatten() {
+            (self.which)(each).fetch_sub(1, Relaxed);
+        }
     }
 }
 
@@ -121,6 +200,23 @@ mod tests {
         stats.count(Event::Unregistered);
         stats.count(Event::Unregistered);
         assert_eq!((stats.of(Event::Accepted), stats.of(Event::Unregistered), stats.of(Event::Registered)), (1, 2, 0));
+    }
+
+    #[test]
+    fn the_whole_counts_what_its_parts_count() {
+        let whole = Arc::new(Stats::default());
+        let (one, other) = (Stats::part_of(&whole), Stats::part_of(&whole));
+        one.count(Event::Accepted);
+        other.count(Event::Accepted);
+        one.count_upward(3);
+        other.count_downward(4);
+        let mark = one.enter();
+        assert_eq!((one.of(Event::Accepted), whole.of(Event::Accepted)), (1, 2));
+        assert_eq!((one.bytes(), whole.bytes()), ((3, 0), (3, 4)));
+        assert_eq!((one.active(), other.active(), whole.active()), (1, 0, 1));
+        drop(mark);
+        whole.reset();
+        assert_eq!((one.active(), whole.active(), whole.of(Event::Accepted), one.of(Event::Accepted)), (0, 0, 0, 1));
     }
 
     #[test]

@@ -56,8 +56,9 @@ impl Door {
         // Boxed, or every relay would carry the room that its handshake needed.
         let Some((router, app)) = Box::pin(self.establish(stream, peer, place)).await else { return };
         let silence = Silence { idle: self.listener.timeouts.idle, draining: self.drain.idle };
+        let _relayed = self.stats.relay();
         let event = tokio::select! {
-            end = relay(router, app, silence, &lull) => match end {
+            end = relay(router, app, silence, &lull, &self.stats) => match end {
                 End::Finished => Event::RelayFinished,
                 End::RouterReset | End::AppReset => Event::RelayReset,
                 End::Idle => Event::RelayIdle,

@@ -1,8 +1,10 @@
-//! The good peer: an HTTP/1.1 app on raw sockets, plain or TLS, that says who it is and keeps what it got.
+//! The good peer: an app on raw sockets, plain or TLS, that says who it is and keeps what it got. It speaks HTTP/1.1,
+//! and HTTP/2 where its door offers that by ALPN ([`crate::tls::ServerTls::alpn`]).
 //!
 //! Every response but [`Reply::Raw`] names the app in `x-app` and the instance in `x-instance`. Without a rule of the
 //! test's own the path decides what it does, see [`Reply::by_path`].
 
+mod http2;
 mod received;
 mod reply;
 mod serve;
@@ -36,6 +38,7 @@ pub struct AppBuilder {
     port: Option<u16>,
     door: Door,
     rule: Box<serve::Rule>,
+    max_streams: Option<u32>,
 }
 
 impl App {
@@ -52,6 +55,7 @@ impl App {
             port: None,
             door: Door::Plain,
             rule: Box::new(Reply::by_path),
+            max_streams: None,
         }
     }
 
@@ -108,6 +112,18 @@ impl App {
     /// How many bytes of streams and tunnels ([`Reply::Stream`], [`Reply::Tunnel`]) were written.
     pub fn bytes_out(&self) -> u64 {
         self.state.bytes_out.load(Relaxed)
+    }
+
+    /// How many HTTP/2 answers the client gave up before their end.
+    pub fn cancelled(&self) -> u64 {
+        self.state.cancelled.load(Relaxed)
+    }
+
+    /// Tells the client of every HTTP/2 connection that is open now to go elsewhere (GOAWAY), and finishes what it has
+    /// begun there.
+    pub fn go_away(&self) {
+        let fresh = tokio_util::sync::CancellationToken::new();
+        std::mem::replace(&mut *self.state.go_away.lock().expect("no holder panics"), fresh).cancel();
     }
 
     /// The requests so far, in the order in which they ended: the last [`KEPT`] of them.
@@ -175,6 +191,12 @@ impl AppBuilder {
         self
     }
 
+    /// How many HTTP/2 requests it takes at once on one connection.
+    pub fn max_streams(mut self, streams: u32) -> Self {
+        self.max_streams = Some(streams);
+        self
+    }
+
     /// Answers every request with exactly these bytes.
     pub fn raw(self, bytes: impl AsRef<[u8]>) -> Self {
         let bytes = bytes.as_ref().to_vec();
@@ -190,7 +212,7 @@ impl AppBuilder {
         let app = App {
             house: House::new(port),
             door: self.door,
-            state: Arc::new(State::new(self.name, self.instance, self.rule)),
+            state: Arc::new(State::new(self.name, self.instance, self.rule, self.max_streams)),
         };
         app.revive();
         app

@@ -11,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
@@ -18,7 +19,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 pub use response::Response;
 
 use crate::io::Io;
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, Version};
 use crate::wire::Wire;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +34,8 @@ pub struct Client {
     pub writer: Writer,
     peer_certificate: Option<Vec<u8>>,
     alpn: Option<Vec<u8>>,
+    version: Option<Version>,
+    resumed: bool,
     local: SocketAddr,
 }
 
@@ -120,7 +123,13 @@ impl Client {
 
     /// Connects with TLS; a failed handshake is an `io::Error` around the `rustls::Error`.
     pub async fn connect_tls(addr: SocketAddr, tls: &ClientTls) -> io::Result<Self> {
-        let tcp = dial(addr).await?;
+        Self::connect_tls_after(addr, b"", tls).await
+    }
+
+    /// Connects with TLS after these bytes in plain, a PROXY line for one.
+    pub async fn connect_tls_after(addr: SocketAddr, words: &[u8], tls: &ClientTls) -> io::Result<Self> {
+        let mut tcp = dial(addr).await?;
+        tcp.write_all(words).await?;
         let handshake = TlsConnector::from(tls.config()).connect(tls.server_name(), tcp);
         let stream = in_time(PATIENCE, handshake).await?;
         Self::over(Io::Tls(Box::new(TlsStream::Client(stream))))
@@ -130,9 +139,11 @@ impl Client {
         let local = io.tcp().local_addr()?;
         let (peer_certificate, alpn) =
             (io.peer_certificate(), io.tls().and_then(|t| t.alpn_protocol()).map(<[u8]>::to_vec));
+        let resumed = io.tls().and_then(|t| t.handshake_kind()) == Some(HandshakeKind::Resumed);
+        let version = io.tls().and_then(|t| t.protocol_version()).and_then(Version::of);
         let (read, write) = tokio::io::split(io);
         let reader = Reader { wire: Wire::new(read), patience: PATIENCE };
-        Ok(Self { reader, writer: Writer { io: write }, peer_certificate, alpn, local })
+        Ok(Self { reader, writer: Writer { io: write }, peer_certificate, alpn, version, resumed, local })
     }
 
     /// Changes how long each read may take (10 s at first).
@@ -154,6 +165,16 @@ impl Client {
     /// The application protocol agreed upon.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.alpn.as_deref()
+    }
+
+    /// The version of TLS that is spoken.
+    pub fn version(&self) -> Option<Version> {
+        self.version
+    }
+
+    /// Whether the handshake resumed a session.
+    pub fn resumed(&self) -> bool {
+        self.resumed
     }
 
     /// Sends these bytes and nothing else.

@@ -124,7 +124,11 @@ impl Client {
         let Self { send, driver } = self;
         let ended = late(driver).await.expect("the driver does not panic");
         drop(send);
-        ended
+        match ended {
+            // Our own last word came when the server, which had said its own, was gone.
+            Err(error) if error.get_io().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => Ok(()),
+            ended => ended,
+        }
     }
 
     /// Cuts the connection without a word of HTTP/2.

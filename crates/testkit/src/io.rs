@@ -30,6 +30,11 @@ impl Io {
         }
     }
 
+    /// Whether both sides agreed on HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.tls().is_some_and(|tls| tls.alpn_protocol() == Some(b"h2"))
+    }
+
     /// DER of the leaf the other side showed, if any.
     pub(crate) fn peer_certificate(&self) -> Option<Vec<u8>> {
         Some(self.tls()?.peer_certificates()?.first()?.to_vec())

@@ -5,6 +5,7 @@
 
 mod door;
 mod http;
+pub mod http2;
 pub mod identity;
 mod line;
 mod refusal;

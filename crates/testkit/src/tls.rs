@@ -1,6 +1,6 @@
 //! TLS settings for both ends of a test, in as few words as a story needs.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -22,6 +22,14 @@ pub enum Version {
 }
 
 impl Version {
+    pub(crate) fn of(spoken: rustls::ProtocolVersion) -> Option<Self> {
+        match spoken {
+            rustls::ProtocolVersion::TLSv1_2 => Some(Self::Tls12),
+            rustls::ProtocolVersion::TLSv1_3 => Some(Self::Tls13),
+            _ => None,
+        }
+    }
+
     fn only(chosen: Option<Self>) -> &'static [&'static SupportedProtocolVersion] {
         static TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
         static TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
@@ -119,6 +127,7 @@ pub struct ClientTls {
     identity: Option<Leaf>,
     version: Option<Version>,
     alpn: Vec<Vec<u8>>,
+    kept: Option<Arc<OnceLock<Arc<ClientConfig>>>>,
 }
 
 impl ClientTls {
@@ -129,7 +138,13 @@ impl ClientTls {
 
     /// Believes any certificate; `name` is only what it asks for (SNI).
     pub fn trusting_anyone(name: &str) -> Self {
-        Self { roots: Vec::new(), name: name.to_owned(), identity: None, version: None, alpn: Vec::new() }
+        Self { roots: Vec::new(), name: name.to_owned(), identity: None, version: None, alpn: Vec::new(), kept: None }
+    }
+
+    /// Resumes sessions from now on. Clones share them; what is changed afterwards has no effect.
+    pub fn resuming(mut self) -> Self {
+        self.kept = Some(Arc::default());
+        self
     }
 
     /// Shows this certificate when asked.
@@ -155,8 +170,15 @@ impl ClientTls {
         ServerName::try_from(self.name.clone()).expect("a DNS name or an address")
     }
 
-    /// The rustls configuration; sessions are never resumed.
+    /// The rustls configuration; sessions are not resumed unless asked for by [`ClientTls::resuming`].
     pub fn config(&self) -> Arc<ClientConfig> {
+        match &self.kept {
+            Some(kept) => kept.get_or_init(|| Arc::new(self.build())).clone(),
+            None => Arc::new(self.build()),
+        }
+    }
+
+    fn build(&self) -> ClientConfig {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(Version::only(self.version))
             .expect("the provider supports both versions");
@@ -169,9 +191,11 @@ impl ClientTls {
             None => builder.with_no_client_auth(),
             Some(leaf) => builder.with_client_auth_cert(leaf.chain(), leaf.key()).expect("certificate and key match"),
         };
-        config.resumption = rustls::client::Resumption::disabled();
+        if self.kept.is_none() {
+            config.resumption = rustls::client::Resumption::disabled();
+        }
         config.alpn_protocols.clone_from(&self.alpn);
-        Arc::new(config)
+        config
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use trueroute_sidecar::{
     Settings, Sidecar, Stats,
-    settings::{Caps, Drain, Farewell, IdentityFiles, Listener, Mode, NatsServer, OnRefused, Registration, Timeouts},
+    settings::{Drain, Farewell, IdentityFiles, Listener, Mode, NatsServer, Registration},
 };
 use trueroute_testkit::{
     App, ReservedPort,
@@ -82,18 +82,15 @@ impl Instance {
         let identity =
             around.instances.instance(&id).issue().write_to(&around.dir, &format!("{}-{number}", service.name));
         let settings = Settings {
-            listeners: vec![Listener {
-                listen: port.addr(),
-                app: app.addr().into(),
-                identity: IdentityFiles { certificate: identity.cert, key: identity.key },
-                mode: strict(&around.client_ca),
-                on_refused: OnRefused::default(),
-                timeouts: Timeouts::default(),
-                caps: Caps::default(),
-            }],
+            listeners: vec![Listener::new(
+                port.addr(),
+                app.addr().into(),
+                IdentityFiles { certificate: identity.cert, key: identity.key },
+                strict(&around.client_ca),
+            )],
             registration: Some(registration(around, service, number, &id, port.addr())),
-            reload_interval: Duration::from_secs(1),
             drain: Drain { time: Duration::from_secs(1), idle: Duration::from_millis(50) },
+            ..Settings::new(Vec::new())
         };
         let name = label.clone();
         let (sidecar, stats) = Berth::start(label.clone(), async move |stop| {
@@ -117,7 +114,7 @@ impl Instance {
 }
 
 fn strict(client_ca: &Path) -> Mode {
-    Mode::Strict { client_ca: client_ca.to_owned(), names: vec![ROUTER.into()] }
+    Mode::strict(client_ca, vec![ROUTER.into()])
 }
 
 fn registration(

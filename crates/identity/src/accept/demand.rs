@@ -9,7 +9,7 @@ use rustls::{
     CertificateError, Connection, DigitallySignedStruct, DistinguishedName, Error, HandshakeKind, ServerConfig,
     SignatureScheme,
     client::danger::HandshakeSignatureValid,
-    crypto::aws_lc_rs::Ticketer,
+    crypto::{CryptoProvider, aws_lc_rs::Ticketer},
     pki_types::{CertificateDer, UnixTime},
     server::{
         ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
@@ -18,20 +18,18 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{AcceptRefusal, AcceptorError, Mode};
-use crate::{
-    credentials::Credentials,
-    leaf,
-    peer_identity::PeerIdentity,
-    provider::{self, VERSIONS},
-};
+use super::{AcceptRefusal, AcceptorError, Mode, Offer};
+use crate::{credentials::Credentials, leaf, peer_identity::PeerIdentity, provider};
 
 /// One state of an acceptor: swapped whole, never changed.
 pub(super) struct Terms {
     shown: Arc<Shown>,
     /// Keys that live as long as the terms: a ticket of before a rotation opens nothing after it.
     ticketer: Arc<dyn ProducesTickets>,
-    open: Option<Arc<ServerConfig>>,
+    offer: Offer,
+    provider: Arc<CryptoProvider>,
+    /// Without a demand all connections share these: with our protocols, and without.
+    open: Option<[Arc<ServerConfig>; 2]>,
     strict: Option<Strict>,
 }
 
@@ -41,12 +39,14 @@ struct Strict {
 }
 
 impl Terms {
-    pub(super) fn new(credentials: &Credentials, mode: Mode) -> Result<Self, AcceptorError> {
+    pub(super) fn new(credentials: &Credentials, mode: Mode, offer: Offer) -> Result<Self, AcceptorError> {
         let shown = Arc::new(Shown(credentials.certified().clone()));
-        let ticketer = Ticketer::new()?;
-        let mut terms = Self { shown, ticketer, open: None, strict: None };
+        let (ticketer, provider) = (Ticketer::new()?, offer.provider());
+        let mut terms = Self { shown, ticketer, offer, provider, open: None, strict: None };
         match mode {
-            Mode::Tls => terms.open = Some(Arc::new(terms.build(None)?)),
+            Mode::Tls => {
+                terms.open = Some([Arc::new(terms.build(None, true)?), Arc::new(terms.build(None, false)?)]);
+            }
             Mode::Strict { trust, .. } if trust.is_empty() => return Err(AcceptorError::NoAuthority),
             Mode::Strict { trust, allowed } => {
                 let roots = trust.roots().clone();
@@ -57,25 +57,37 @@ impl Terms {
         Ok(terms)
     }
 
-    /// The configuration for one connection. In strict it is built for each, because the verifier carries
+    pub(super) fn offer(&self) -> &Offer {
+        &self.offer
+    }
+
+    /// The configuration for one connection, with our application protocols or without. In strict it is built for each, because the verifier carries
     /// that connection's verdict; beside a handshake this costs nothing.
-    pub(super) fn config(&self, demand: &Arc<Demand>) -> Result<Arc<ServerConfig>, Error> {
+    pub(super) fn config(&self, demand: &Arc<Demand>, protocols: bool) -> Result<Arc<ServerConfig>, Error> {
         match &self.open {
-            Some(config) => Ok(config.clone()),
-            None => self.build(Some(demand.clone())).map(Arc::new),
+            Some([with, without]) => Ok(if protocols { with } else { without }.clone()),
+            None => self.build(Some(demand.clone()), protocols).map(Arc::new),
         }
     }
 
-    fn build(&self, demand: Option<Arc<Demand>>) -> Result<ServerConfig, Error> {
-        let versions = ServerConfig::builder_with_provider(provider::provider()).with_protocol_versions(VERSIONS)?;
+    fn build(&self, demand: Option<Arc<Demand>>, protocols: bool) -> Result<ServerConfig, Error> {
+        let versions = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&self.offer.versions())?;
         let client = match demand {
             Some(demand) => versions.with_client_cert_verifier(demand),
             None => versions.with_no_client_auth(),
         };
         let mut config = client.with_cert_resolver(self.shown.clone());
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = self.ticketer.clone();
-        config.send_tls13_tickets = 1;
+        if self.offer.tickets {
+            config.ticketer = self.ticketer.clone();
+            config.send_tls13_tickets = 1;
+        } else {
+            config.send_tls13_tickets = 0;
+        }
+        if protocols {
+            config.alpn_protocols.clone_from(&self.offer.protocols);
+        }
         Ok(config)
     }
 }

@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn strict_offers_no_plain_port() {
-        let strict = Mode::Strict { client_ca: "ca.pem".into(), names: vec![] };
+        let strict = Mode::strict("ca.pem", vec![]);
         assert_eq!(json(&registration(), &strict)["port"], 0);
     }
 

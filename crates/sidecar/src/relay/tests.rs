@@ -16,7 +16,9 @@ const FOREVER: Silence = Silence { idle: None, draining: Duration::from_secs(1) 
 /// A relay between two peers over TCP: router, app, and how it ends.
 async fn over_tcp(silence: Silence) -> (TcpStream, TcpStream, JoinHandle<End>) {
     let ((router, router_side), (app, app_side)) = (tcp_pair().await, tcp_pair().await);
-    let end = tokio::spawn(async move { relay(router_side, app_side, silence, &CancellationToken::new()).await });
+    let end = tokio::spawn(async move {
+        relay(router_side, app_side, silence, &CancellationToken::new(), &Stats::default()).await
+    });
     (router, app, end)
 }
 
@@ -78,7 +80,7 @@ fn in_memory(silence: Silence, room: usize) -> InMemory {
     let token = draining.clone();
     let end = tokio::spawn(async move {
         let start = Instant::now();
-        (relay(router_side, app_side, silence, &token).await, start.elapsed())
+        (relay(router_side, app_side, silence, &token, &Stats::default()).await, start.elapsed())
     });
     InMemory { router, app, draining, end, router_was_reset }
 }

@@ -20,7 +20,8 @@ use trueroute_testkit::{eventually, until};
 
 use super::scene::{PATIENCE, World, accept, app, echo, echoing};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_trueroute-sidecar");
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_trueroute-sidecar");
 
 /// A sidecar as a child process; dropping it kills it.
 struct Process {

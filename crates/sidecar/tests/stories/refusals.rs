@@ -88,7 +88,7 @@ async fn every_wrong_router_certificate_is_answered_with_an_alert_that_routers_k
 #[tokio::test]
 async fn any_certificate_of_the_ca_will_do_where_no_name_is_demanded() {
     let world = World::new();
-    let mode = Mode::Strict { client_ca: world.file("client-ca.crt"), names: vec![] };
+    let mode = Mode::strict(world.file("client-ca.crt"), vec![]);
     let sidecar = Running::start(world.settings(echoing().await, mode)).await;
     let anyone = world.caller().identity(&world.routers.router_client("anyone").issue());
     echo(&mut sidecar.call(&anyone).await.unwrap(), "hello").await;

@@ -13,7 +13,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 use trueroute_sidecar::{
     Settings, Sidecar, Stats,
-    settings::{Caps, Drain, IdentityFiles, Listener, Mode, OnRefused, Timeouts},
+    settings::{Drain, IdentityFiles, Listener, Mode},
     stats::Event,
 };
 use trueroute_testkit::{
@@ -56,25 +56,17 @@ impl World {
     }
 
     pub(crate) fn strict(&self) -> Mode {
-        Mode::Strict { client_ca: self.file("client-ca.crt"), names: vec!["another".into(), ROUTER.into()] }
+        Mode::strict(self.file("client-ca.crt"), vec!["another".into(), ROUTER.into()])
     }
 
     /// Settings for a sidecar in front of `app`, quick to reload and to drain.
     pub(crate) fn settings(&self, app: SocketAddr, mode: Mode) -> Settings {
-        let listener = Listener {
-            listen: ([127, 0, 0, 1], 0).into(),
-            app: app.into(),
-            identity: IdentityFiles { certificate: self.file("instance.crt"), key: self.file("instance.key") },
-            mode,
-            on_refused: OnRefused::default(),
-            timeouts: Timeouts::default(),
-            caps: Caps::default(),
-        };
+        let identity = IdentityFiles { certificate: self.file("instance.crt"), key: self.file("instance.key") };
+        let listener = Listener::new(([127, 0, 0, 1], 0).into(), app.into(), identity, mode);
         Settings {
-            listeners: vec![listener],
-            registration: None,
             reload_interval: Duration::from_millis(20),
             drain: Drain { time: PATIENCE, idle: Duration::from_millis(50) },
+            ..Settings::new(vec![listener])
         }
     }
 
@@ -91,7 +83,10 @@ impl World {
 
 /// A running sidecar; dropping it stops it at once.
 pub(crate) struct Running {
+    /// Where the first listener is.
     pub(crate) addr: SocketAddr,
+    /// Where all are, in the order of the settings.
+    pub(crate) addrs: Vec<SocketAddr>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) stop: CancellationToken,
     task: JoinHandle<()>,
@@ -101,13 +96,19 @@ impl Running {
     pub(crate) async fn start(settings: Settings) -> Self {
         let bound = Sidecar::bind(settings).await.unwrap();
         let (addr, stats, stop) = (bound.local_addr(), bound.stats(), CancellationToken::new());
+        let addrs = bound.local_addrs().collect();
         let task = tokio::spawn(bound.run(stop.clone()));
-        Self { addr, stats, stop, task }
+        Self { addr, addrs, stats, stop, task }
     }
 
     /// A TLS connection as `tls` describes; an error of the handshake is an error here.
     pub(crate) async fn call(&self, tls: &ClientTls) -> io::Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(self.addr).await?;
+        self.call_at(self.addr, tls).await
+    }
+
+    /// As [`Running::call`], at another listener.
+    pub(crate) async fn call_at(&self, addr: SocketAddr, tls: &ClientTls) -> io::Result<TlsStream<TcpStream>> {
+        let tcp = TcpStream::connect(addr).await?;
         tcp.set_nodelay(true)?;
         timeout(PATIENCE, TlsConnector::from(tls.config()).connect(tls.server_name(), tcp)).await?
     }

@@ -12,7 +12,7 @@ pub struct Received {
     pub method: String,
     /// Request target as sent.
     pub target: String,
-    /// `HTTP/1.1` or what stood there.
+    /// `HTTP/1.1` or what stood there; `HTTP/2.0`.
     pub version: String,
     /// Names in their case and values without surrounding blanks, in order.
     pub headers: Vec<(String, String)>,
@@ -52,6 +52,20 @@ impl Received {
         let mut words = head.start.split(' ').map(str::to_owned);
         let mut word = || words.next().unwrap_or_default();
         Self { method: word(), target: word(), version: word(), headers: head.headers, ..Self::default() }
+    }
+
+    /// A head of HTTP/2, with the authority as `host` in front.
+    pub(super) fn of_http2(head: &http::request::Parts) -> Self {
+        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let host = head.uri.authority().map(|authority| ("host".to_owned(), authority.to_string()));
+        let fields = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+        Self {
+            method: head.method.to_string(),
+            target: head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned(),
+            version: "HTTP/2.0".to_owned(),
+            headers: host.into_iter().chain(fields).collect(),
+            ..Self::default()
+        }
     }
 
     pub(super) fn append(&mut self, piece: &[u8]) {

@@ -43,6 +43,13 @@ pub enum Reply {
     },
     /// 200 `text/event-stream`, chunked: `data: <n>` for n from 0, each after one [`super::App::release`].
     Events(u64),
+    /// 200 with this body (not empty), chunked, and trailers.
+    WithTrailers {
+        /// Body.
+        body: Vec<u8>,
+        /// Trailer lines.
+        trailers: Vec<(String, String)>,
+    },
     /// 101 for the protocol that `Upgrade` asks for, then echoes bytes until the client ends its direction.
     Tunnel,
     /// Waits for one [`super::App::release`], or for the client to leave.

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::http2::{self, Origin};
 use super::received::{KEPT, Received};
 use super::reply::Reply;
 use crate::io::Io;
@@ -30,7 +31,11 @@ pub(super) struct State {
     /// One permit lets one waiting step go on; closed lets all of them.
     pub(super) gate: Semaphore,
     pub(super) hang_up: Mutex<CancellationToken>,
-    rule: Box<Rule>,
+    /// Told to go elsewhere: the HTTP/2 connections that are open now.
+    pub(super) go_away: Mutex<CancellationToken>,
+    pub(super) cancelled: AtomicU64,
+    pub(super) max_streams: Option<u32>,
+    pub(super) rule: Box<Rule>,
 }
 
 impl fmt::Debug for State {
@@ -40,7 +45,7 @@ impl fmt::Debug for State {
 }
 
 impl State {
-    pub(super) fn new(name: String, instance: String, rule: Box<Rule>) -> Self {
+    pub(super) fn new(name: String, instance: String, rule: Box<Rule>, max_streams: Option<u32>) -> Self {
         Self {
             name,
             instance,
@@ -49,11 +54,22 @@ impl State {
             received: Mutex::default(),
             gate: Semaphore::new(0),
             hang_up: Mutex::default(),
+            go_away: Mutex::default(),
+            cancelled: AtomicU64::new(0),
+            max_streams,
             rule,
         }
     }
 
-    fn keep(&self, request: Received) {
+    pub(super) fn cancelled(&self) {
+        self.cancelled.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn going_away(&self) -> CancellationToken {
+        self.go_away.lock().expect("no holder panics").clone()
+    }
+
+    pub(super) fn keep(&self, request: Received) {
         let mut received = self.received.lock().expect("no holder panics");
         if received.len() == KEPT {
             received.pop_front();
@@ -61,7 +77,7 @@ impl State {
         received.push_back(request);
     }
 
-    async fn released(&self) {
+    pub(super) async fn released(&self) {
         if let Ok(permit) = self.gate.acquire().await {
             permit.forget();
         }
@@ -81,6 +97,9 @@ pub(super) async fn connection(tcp: TcpStream, door: Arc<ReadyDoor>, state: Arc<
     let talk = async {
         let Ok(io) = door.admit(tcp, &state.counts).await else { return };
         let certificate = io.peer_certificate();
+        if io.speaks_http2() {
+            return http2::connection(io, state.clone(), Origin { number, certificate }).await;
+        }
         let mut wire = Wire::metered(io, state.counts.meter());
         loop {
             match exchange(&mut wire, &state, number, certificate.as_deref()).await {
@@ -158,6 +177,18 @@ async fn answer(wire: &mut Wire<Io>, state: &State, request: &Received, mut repl
             }
         }
         Reply::Events(count) => events(wire, state, count).await?,
+        Reply::WithTrailers { body, trailers } => {
+            let names: Vec<&str> = trailers.iter().map(|(name, _)| name.as_str()).collect();
+            let head = format!("Trailer: {}\r\nTransfer-Encoding: chunked\r\n\r\n", names.join(", "));
+            send(wire, status_line(state, 200) + &head).await?;
+            let mut rest = format!("{:x}\r\n", body.len()).into_bytes();
+            rest.extend_from_slice(&body);
+            let fields = trailers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+            rest.extend_from_slice(format!("\r\n0\r\n{}\r\n", fields.collect::<String>()).as_bytes());
+            if !silent {
+                send(wire, rest).await?;
+            }
+        }
         Reply::Tunnel => {
             tunnel(wire, state, request.header("upgrade").unwrap_or("echo")).await?;
             return Ok(Next::Over);

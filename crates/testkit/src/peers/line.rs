@@ -41,6 +41,16 @@ impl Line {
         self.wire.some(limit).await.map(|piece| piece.to_vec()).unwrap_or_default()
     }
 
+    /// Counts a request that came otherwise than by [`Line::head`].
+    pub(super) fn count_request(&self) {
+        self.counts.request();
+    }
+
+    /// Forgets what was read so far.
+    pub(super) fn forget(&mut self) {
+        self.wire.remembered();
+    }
+
     /// Reads and forgets until the other side closes.
     pub async fn drain(&mut self) {
         while !self.some(usize::MAX).await.is_empty() {

@@ -1,0 +1,168 @@
+//! The warm start: the TLS endpoints of the table on disk, and from there into the table of the next process.
+//!
+//! Only endpoints that must prove themselves are kept: however old the file is, none of them can get a request meant
+//! for another, so serving them before the bus answers is safe. Plain endpoints are never restored. A file that
+//! cannot be used is told once and ignored; a file that cannot be written costs a log line and nothing else.
+
+pub mod format;
+pub mod keeper;
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use self::format::Unusable;
+
+/// Largest file that is read. A million routes take a quarter of it.
+const LARGEST: u64 = 2 << 30;
+
+/// Where a table is kept.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    path: PathBuf,
+}
+
+/// Why a snapshot was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("snapshot.file: cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is something else.
+    #[error("snapshot.file: {} {why}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        why: Unusable,
+    },
+}
+
+impl Snapshot {
+    /// The snapshot at `path`.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The registration messages of the last snapshot; none where there is no file yet.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn load(&self) -> Result<Vec<Vec<u8>>, LoadError> {
+        let bytes = match read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(LoadError::Unreadable { path: self.path.clone(), source }),
+        };
+        match format::decode(&bytes) {
+            Ok(messages) => Ok(messages.map(<[u8]>::to_vec).collect()),
+            Err(why) => Err(LoadError::Unusable { path: self.path.clone(), why }),
+        }
+    }
+
+    /// Replaces the snapshot by one of these messages. A reader, or a crash, meets the old one or the new one, never
+    /// a part of either. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn store(&self, messages: &[String]) -> io::Result<()> {
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        let written = write(&beside, &format::encode(messages)).and_then(|()| fs::rename(&beside, &self.path));
+        if written.is_err() {
+            let _ = fs::remove_file(&beside);
+            return written;
+        }
+        // The new name must survive a power cut as well as the bytes.
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if found.len() > LARGEST {
+        return Err(io::Error::other(format!("it is larger than {LARGEST} bytes")));
+    }
+    fs::read(path)
+}
+
+/// Instance ids and addresses are nobody else's business: the file is its owner's alone.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use trueroute_testkit::Tempdir;
+
+    use super::*;
+
+    #[test]
+    fn what_was_stored_is_loaded_and_nothing_is_left_beside_it() {
+        let dir = Tempdir::new().unwrap();
+        let snapshot = Snapshot::at(dir.path().join("routes"));
+        assert!(snapshot.load().unwrap().is_empty(), "there is none yet");
+        for messages in [vec!["{}".to_owned()], vec!["{\"a\":1}".to_owned(), "{}".to_owned()]] {
+            snapshot.store(&messages).unwrap();
+            let loaded: Vec<String> =
+                snapshot.load().unwrap().into_iter().map(|m| String::from_utf8(m).unwrap()).collect();
+            assert_eq!(loaded, messages);
+        }
+        let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["routes"]);
+        assert_eq!(fs::metadata(dir.path().join("routes")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named() {
+        let dir = Tempdir::new().unwrap();
+        let path = dir.path().join("routes");
+        let snapshot = Snapshot::at(path.clone());
+        for (bytes, said) in [
+            (&b"something else\n"[..], "is not a snapshot of a route table"),
+            (b"trueroute-snapshot 9 00\n", "is of version 9, and this router reads version 1"),
+            (b"trueroute-snapshot 1 00\n{}\n", "is damaged: its checksum does not fit"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(snapshot.load().unwrap_err().to_string(), format!("snapshot.file: {} {said}", path.display()));
+        }
+        let folder = Snapshot::at(dir.path().to_owned());
+        assert!(folder.load().unwrap_err().to_string().ends_with("it is not a file"));
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_an_error_and_the_old_file_stays() {
+        let dir = Tempdir::new().unwrap();
+        let gone = Snapshot::at(dir.path().join("gone/routes"));
+        assert_eq!(gone.store(&[]).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let snapshot = Snapshot::at(dir.path().join("routes"));
+        snapshot.store(&["{}".to_owned()]).unwrap();
+        fs::create_dir(dir.path().join("routes.new")).unwrap();
+        assert!(snapshot.store(&[]).is_err());
+        assert_eq!(snapshot.load().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,221 @@
+//! The shared connections of one worker, by peer.
+//!
+//! As with the idle ones of HTTP/1.1, a connection is used only for a peer equal to the one it was verified for, under
+//! the trust it was verified with (invariant 2). However many requests ask at once, a connection is opened once.
+
+use std::{
+    collections::HashMap,
+    hash::BuildHasherDefault,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    STREAMS,
+    channel::{Channel, Seat},
+    open::{Opened, Way, open},
+};
+use crate::{
+    failure::Failure,
+    route::peer::Peer,
+    upstream::{
+        connection::Connection,
+        dial::Timings,
+        idle::{Digest, IDLE_TIMEOUT},
+    },
+};
+
+/// A worker's shared connections. Only the worker's thread locks it.
+#[derive(Clone, Default)]
+pub struct Shelves(Arc<Mutex<HashMap<Peer, Shelf, BuildHasherDefault<Digest>>>>);
+
+/// What is known about one peer under one trust.
+#[derive(Default)]
+struct Shelf {
+    generation: u64,
+    channels: Vec<Kept>,
+    openings: Vec<Opening>,
+    /// Until when the peer is believed to speak HTTP/1.1 only.
+    http1_until: Option<Instant>,
+}
+
+/// A connection, and the sweep at which it was last seen at work.
+struct Kept {
+    channel: Arc<Channel>,
+    exchanges: u32,
+    since: Instant,
+}
+
+/// A connection that is being made, and how many requests wait for it.
+struct Opening {
+    outcome: watch::Receiver<Outcome>,
+    waiting: usize,
+}
+
+type Outcome = Option<Result<(), Arc<OpenFailed>>>;
+
+/// Why no connection came about. All requests that waited for it share the reason.
+#[derive(Debug)]
+pub(super) struct OpenFailed {
+    pub(super) failure: Arc<Failure>,
+    pub(super) timings: Timings,
+    /// Whether the endpoint might have been refusing our certificate.
+    pub(super) unproven: bool,
+}
+
+/// How a request gets to its peer.
+pub(super) enum Found {
+    Seat(Seat),
+    /// By HTTP/1.1, on this connection if one was just made.
+    Http1(Option<Box<Connection>>),
+}
+
+enum Look {
+    Found(Found),
+    Wait(watch::Receiver<Outcome>),
+}
+
+impl OpenFailed {
+    pub(super) fn new(failure: Failure, timings: Timings, unproven: bool) -> Self {
+        Self { failure: Arc::new(failure), timings, unproven }
+    }
+
+    /// `endpoint_timeout` passed first.
+    pub(super) fn late() -> Self {
+        Self::new(Failure::ConnectTimeout, Timings::default(), false)
+    }
+}
+
+impl Shelf {
+    fn seat(&mut self) -> Option<Seat> {
+        self.channels.retain(|kept| kept.channel.is_open());
+        self.channels.iter().find(|kept| kept.channel.has_room()).map(|kept| Seat::take(&kept.channel))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.channels.is_empty() && self.openings.is_empty() && self.http1_until.is_none()
+    }
+}
+
+impl Shelves {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Peer, Shelf, BuildHasherDefault<Digest>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A seat on a connection to `peer`, waiting for a new one if need be; or word that it speaks HTTP/1.1.
+    pub(super) async fn find(
+        &self,
+        peer: &Peer,
+        generation: u64,
+        way: impl Fn() -> Way,
+    ) -> Result<Found, Arc<OpenFailed>> {
+        loop {
+            match self.look(peer, generation, &way) {
+                Look::Found(found) => return Ok(found),
+                Look::Wait(mut outcome) => match outcome.wait_for(Option::is_some).await.as_deref() {
+                    Ok(Some(Err(failed))) => return Err(Arc::clone(failed)),
+                    Ok(_) => {}
+                    // The task that was at it is gone without a word: the worker ends.
+                    Err(_) => return Err(Arc::new(OpenFailed::late())),
+                },
+            }
+        }
+    }
+
+    fn look(&self, peer: &Peer, generation: u64, way: impl Fn() -> Way) -> Look {
+        let mut shelves = self.lock();
+        let shelf = shelves.entry(peer.clone()).or_default();
+        if shelf.generation != generation {
+            *shelf = Shelf { generation, ..Shelf::default() };
+        }
+        if shelf.http1_until.is_some_and(|until| Instant::now() < until) {
+            return Look::Found(Found::Http1(None));
+        }
+        if let Some(seat) = shelf.seat() {
+            return Look::Found(Found::Seat(seat));
+        }
+        if let Some(opening) = shelf.openings.iter_mut().find(|opening| opening.waiting < STREAMS) {
+            opening.waiting += 1;
+            return Look::Wait(opening.outcome.clone());
+        }
+        let (tell, outcome) = watch::channel(None);
+        shelf.openings.push(Opening { outcome: outcome.clone(), waiting: 1 });
+        // A task of its own: the request that asked first may be given up while others wait.
+        tokio::spawn(self.clone().make(peer.clone(), way(), generation, tell));
+        Look::Wait(outcome)
+    }
+
+    async fn make(self, peer: Peer, way: Way, generation: u64, tell: watch::Sender<Outcome>) {
+        let opened = open(&peer, &way).await;
+        let now = Instant::now();
+        let mut shelves = self.lock();
+        // Verified under a trust that is no longer ours, it is of no use to anybody.
+        let shelf = shelves.get_mut(&peer).filter(|shelf| shelf.generation == generation);
+        if let Some(shelf) = shelf {
+            let ours = tell.subscribe();
+            shelf.openings.retain(|opening| !opening.outcome.same_channel(&ours));
+            match &opened {
+                Ok(Opened::Http2(_)) => shelf.http1_until = None,
+                Ok(Opened::Http1(_)) => shelf.http1_until = Some(now + IDLE_TIMEOUT),
+                Err(_) => {}
+            }
+            let outcome = match opened {
+                Ok(Opened::Http2(channel)) => {
+                    shelf.channels.push(Kept { channel: Arc::new(channel), exchanges: 0, since: now });
+                    Ok(())
+                }
+                Ok(Opened::Http1(connection)) => {
+                    way.home.put(*connection);
+                    Ok(())
+                }
+                Err(failed) => Err(Arc::new(failed)),
+            };
+            drop(shelves);
+            tell.send_replace(Some(outcome));
+        } else {
+            drop(shelves);
+            tell.send_replace(Some(Ok(())));
+        }
+    }
+
+    /// Drops what has been idle for too long, is closed, or was verified under another trust than `generation`.
+    /// Requests under way go on.
+    pub fn sweep(&self, now: Instant, generation: u64) {
+        let mut gone = Vec::new();
+        self.lock().retain(|_, shelf| {
+            if shelf.generation != generation {
+                gone.append(&mut shelf.channels);
+                return false;
+            }
+            gone.extend(shelf.channels.extract_if(.., |kept| {
+                let exchanges = kept.channel.exchanges();
+                if !kept.channel.is_resting() || exchanges != kept.exchanges {
+                    (kept.exchanges, kept.since) = (exchanges, now);
+                }
+                !kept.channel.is_open() || now.duration_since(kept.since) >= IDLE_TIMEOUT
+            }));
+            shelf.http1_until = shelf.http1_until.filter(|until| now < *until);
+            !shelf.is_empty()
+        });
+        drop(gone);
+    }
+
+    /// Drops all of them.
+    pub fn clear(&self) {
+        let gone = std::mem::take(&mut *self.lock());
+        drop(gone);
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().values().map(|shelf| shelf.channels.len()).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
