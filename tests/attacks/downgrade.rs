@@ -111,23 +111,27 @@ async fn send(canary: &Canary, tls: &trueroute_testkit::tls::ClientTls, block: &
 async fn nothing_becomes_another_request_on_its_way_to_http1() {
     let (settings, tls) = with_tls(settings());
     let canary = Canary::with(settings, |_| trueroute_testkit::app::Reply::text("ok")).await;
+    let mut served = 0;
     for block in blocks() {
         let before = canary.app.received().len();
-        let served = send(&canary, &tls, &block).await;
+        let is_served = send(&canary, &tls, &block).await;
         // Every request that came has one reading, see there.
         let got = canary.got().await.split_off(before);
         let whole: Vec<_> = got.iter().filter(|request| request.complete).collect();
-        assert_eq!(whole.len(), usize::from(served), "{}: {whole:?}", block.name);
+        assert!(whole.len() <= 1 && whole.len() >= usize::from(is_served), "{}: {whole:?}", block.name);
         for request in got {
             assert_eq!((&*request.method, &*request.target), ("POST", "/down"), "{}", block.name);
             assert_eq!(request.header("host"), Some(HOST), "{}", block.name);
             assert_eq!(request.header("x-forwarded-for"), Some("127.0.0.1"), "{}", block.name);
-            if request.complete {
+            // A head that says that nothing follows is a whole request, and gone before what follows is seen and
+            // resets the stream.
+            let empty = request.header("content-length") == Some("0");
+            if request.complete && (is_served || !empty) {
                 assert_eq!(request.body, block.body.clone().unwrap_or_default(), "{}", block.name);
             }
         }
+        served += usize::from(is_served);
     }
-    let served = canary.app.received().iter().filter(|request| request.complete).count();
     assert!((4..15).contains(&served), "{served} of the blocks are served");
     let crumbs = canary.app.last().unwrap();
     assert_eq!(crumbs.headers_named("cookie"), ["a=b; c=d"], "one field, as HTTP/1 has it");
