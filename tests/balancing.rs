@@ -15,4 +15,6 @@ mod named;
 #[path = "http_stories/scene.rs"]
 #[allow(dead_code, reason = "other stories use the rest")]
 mod scene;
+#[path = "balancing/sessions.rs"]
+mod sessions;
 mod support;

@@ -11,7 +11,7 @@ use crate::{
         AzPreference, BalancingAlgorithm, Config, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode,
     },
     frontend::{deadlines::Deadlines, h1, h2},
-    headers::forwarded::ProtoPolicy,
+    headers::{forwarded::ProtoPolicy, sticky},
     observe::{
         access_log::{Fields, Privacy, Redact},
         metrics::{Bounds, Buckets},
@@ -99,6 +99,11 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> p
             (false, false) => ProtoPolicy::Keep,
         },
         max_response_head: config.max_response_header_bytes,
+        sessions: sticky::Rules {
+            names: config.sticky_session_cookie_names.clone(),
+            negotiate: config.sticky_sessions_for_auth_negotiate,
+            secure: config.secure_cookies,
+        },
         max_response_lines: config.max_response_headers.map_or(usize::MAX, NonZeroUsize::get),
         domains: domains.clone(),
         rules: Arc::clone(rules),

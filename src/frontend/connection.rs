@@ -140,6 +140,7 @@ mod tests {
             empty_pool_is_503: false,
             proto: ProtoPolicy::Keep,
             max_response_head: 1000,
+            sessions: crate::headers::sticky::Rules { names: Vec::new(), negotiate: false, secure: false },
             max_response_lines: usize::MAX,
             domains: Domains::default(),
             rules: Arc::default(),

@@ -37,7 +37,7 @@ impl Proxy {
         mut body: Replayable<RequestBody>,
         mut now: std::time::Instant,
     ) -> Result<Reply<RequestBody>, Failure> {
-        let mut rotation = Rotation::new(pool, affinity::wish(pool, exchange));
+        let mut rotation = Rotation::new(pool, affinity::wish(pool, exchange, prepared));
         let mut counted = 0;
         let mut tries = 0_u32;
         let mut last: Option<Failure> = None;

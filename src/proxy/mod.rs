@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     failure::{Counter, Failure},
-    headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted},
+    headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted, sticky},
     lifecycle::{Drain, Stopping},
     observe::{
         exchange::{Client, Exchange, Recorder, host, target},
@@ -60,6 +60,8 @@ pub struct Settings {
     pub proto: ProtoPolicy,
     /// Largest head of a response, in bytes.
     pub max_response_head: usize,
+    /// Which sessions stick to an instance.
+    pub sessions: sticky::Rules,
     /// Most fields of a response (`max_response_headers`).
     pub max_response_lines: usize,
     /// Domains whose clients must have proven themselves to the domain's own authorities.
@@ -185,7 +187,9 @@ impl Proxy {
         let pool = pool?;
         self.measure(exchange, &pool, now)?;
         let prepared = Prepared::new(exchange, noted, &self.settings, wants);
-        self.attempt(exchange, &pool, &prepared, body, now).await
+        let mut reply = self.attempt(exchange, &pool, &prepared, body, now).await?;
+        affinity::remember(&mut reply, &pool, exchange, &prepared, &self.settings);
+        Ok(reply)
     }
 
     /// Refuses a request whose head is larger than the configuration allows; its record names an endpoint of the

@@ -10,7 +10,7 @@ use http::{
 
 use super::{Settings, tunnel};
 use crate::{
-    headers::{forwarded, hop_by_hop, noted::Noted},
+    headers::{forwarded, hop_by_hop, noted::Noted, sticky::Sticky},
     observe::exchange::{Exchange, Told},
     upstream::request::Connection,
 };
@@ -26,6 +26,7 @@ pub struct Prepared {
     pub(super) replayable: bool,
     pub(super) wants: Option<HeaderValue>,
     pub(super) one_request_per_connection: bool,
+    pub(super) sticky: Option<Sticky>,
 }
 
 /// `X-Request-Start`.
@@ -75,6 +76,7 @@ impl Prepared {
             replayable: noted.idempotency_key || is_safe(method),
             wants: wants.cloned(),
             one_request_per_connection: settings.one_request_per_connection,
+            sticky: if noted.cookie { settings.sessions.sticky(headers) } else { None },
         };
         exchange.told = Some(told);
         prepared

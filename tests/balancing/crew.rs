@@ -76,7 +76,11 @@ fn app(number: usize) -> App {
     let name = number.to_string();
     let rule = move |request: &trueroute_testkit::app::Received| {
         let named = Reply::text(&name);
-        if request.path() == "/wait" { named.after_release() } else { named }
+        match request.path() {
+            "/wait" => named.after_release(),
+            "/reset" => Reply::Reset,
+            _ => named,
+        }
     };
     App::builder(&number.to_string()).instance(&instance(number)).rule(rule).start()
 }
