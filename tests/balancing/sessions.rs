@@ -170,6 +170,8 @@ async fn a_negotiation_goes_on_where_it_began_or_not_at_all() {
         assert_eq!(super::scene::whole(&response), bad_gateway("No endpoints available"), "{id}");
     }
     assert_eq!(crew.apps[2].requests(), 4);
+    let line = crew.router.log_line("select-endpoint-failed", HOST).await;
+    assert_eq!(line.field("error"), "No endpoints available");
     crew.apps[2].release();
     assert_eq!(busy.await.unwrap(), 200);
 }
