@@ -9,6 +9,8 @@ mod client_cert;
 mod clients;
 #[path = "doors/domains.rs"]
 mod domains;
+#[path = "doors/http2.rs"]
+mod http2;
 #[path = "doors/proxy_lines.rs"]
 mod proxy_lines;
 #[path = "doors/scene.rs"]

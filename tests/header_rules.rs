@@ -12,6 +12,8 @@ mod limits;
 mod message;
 #[path = "header_rules/pages.rs"]
 mod pages;
+#[path = "header_rules/recorded.rs"]
+mod recorded;
 #[path = "header_rules/responses.rs"]
 mod responses;
 #[path = "http_stories/scene.rs"]

@@ -2,6 +2,7 @@
 
 use trueroute::{app, config};
 use trueroute_testkit::{
+    Client, Tempdir,
     pki::{Leaf, Purpose},
     tls::Version,
 };
@@ -78,6 +79,28 @@ async fn authorities_for_endpoints_do_not_count_for_clients() {
     let nobody = authorities.router().set("client_cert_validation", "request").set("only_trust_client_ca_certs", true);
     let error = config::parse(&nobody.yml()).unwrap_err().to_string();
     assert!(error.starts_with("only_trust_client_ca_certs: needs client_ca_certs"), "{error}");
+}
+
+#[tokio::test]
+async fn the_systems_authorities_count_unless_only_the_list_does() {
+    let authorities = Authorities::new();
+    let dir = Tempdir::new().unwrap();
+    let system = dir.path().join("system.pem");
+    std::fs::write(&system, authorities.strangers.pem()).unwrap();
+    let listed = authorities.clients.leaf().cn("listed").issue();
+    let known = authorities.strangers.leaf().cn("known to the system").issue();
+    for only in [false, true] {
+        let router = authorities.asking("require").set("only_trust_client_ca_certs", only);
+        let router = router.env("SSL_CERT_FILE", system.to_str().unwrap()).spawn().await;
+        for (leaf, expected) in [(&listed, true), (&known, !only)] {
+            let tls = authorities.client_with(leaf);
+            let answered = match Client::connect_tls(router.https(), &tls).await {
+                Ok(mut client) => client.get(HOST, "/").await.is_ok_and(|answer| answer.status == 404),
+                Err(_) => false,
+            };
+            assert_eq!(answered, expected, "{only}");
+        }
+    }
 }
 
 #[tokio::test]

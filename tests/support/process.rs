@@ -42,7 +42,7 @@ impl RouterProcess {
             access_log: builder.dir.path().join("access.log"),
             scene: builder.scene,
         };
-        Self { reach, printed: Printed::start(&file), _ports: ports, _dir: builder.dir }
+        Self { reach, printed: Printed::start(&file, &builder.environment), _ports: ports, _dir: builder.dir }
     }
 
     /// Runs the binary with a configuration of this text until it ends by itself: its exit code and output.
@@ -50,7 +50,7 @@ impl RouterProcess {
         let dir = Tempdir::new().expect("a temporary directory can be made");
         let file = dir.path().join("gorouter.yml");
         std::fs::write(&file, text).expect("the directory is ours");
-        let printed = Printed::start(&file);
+        let printed = Printed::start(&file, &[]);
         let code = printed.exit_code().await;
         (code, logs::parse(&printed.stdout()))
     }
@@ -119,9 +119,15 @@ impl Deref for RouterProcess {
 }
 
 impl Printed {
-    fn start(file: &Path) -> Self {
+    fn start(file: &Path, environment: &[(&str, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trueroute"));
-        command.arg("-c").arg(file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .envs(environment.iter().cloned())
+            .arg("-c")
+            .arg(file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let (stdout, out) = keep(child.stdout.take().expect("it is piped"));
         let (stderr, err) = keep(child.stderr.take().expect("it is piped"));

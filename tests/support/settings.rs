@@ -11,6 +11,7 @@ use super::{process::RouterProcess, router::RouterUnderTest, scene::Scene};
 pub(crate) struct RouterBuilder {
     pub(super) scene: Scene,
     pub(super) dir: Tempdir,
+    pub(super) environment: Vec<(&'static str, String)>,
     settings: Value,
 }
 
@@ -32,13 +33,19 @@ impl RouterBuilder {
             "max_idle_conns_per_host": 100,
             "access_log": {"file": dir.path().join("access.log")},
         });
-        Self { scene, dir, settings }
+        Self { scene, dir, environment: Vec::new(), settings }
     }
 
     /// Sets a key, named with dots: `.set("backends.max_attempts", 1)`, `.set("endpoint_timeout", "1s")`.
     pub(crate) fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         let place = key.split('.').fold(&mut self.settings, |section, name| &mut section[name]);
         *place = value.into();
+        self
+    }
+
+    /// Sets a variable of the process that [`RouterBuilder::spawn`] starts.
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
         self
     }
 
@@ -77,7 +84,7 @@ impl RouterBuilder {
     /// Starts the binary and waits for nothing.
     pub(crate) fn launch(mut self) -> RouterProcess {
         let mut ports = Vec::new();
-        for key in ["status.port", "status.routes.port", "prometheus.port", "port"] {
+        for key in ["status.port", "status.routes.port", "prometheus.port", "port", "ssl_port"] {
             let place = key.split('.').fold(&mut self.settings, |section, name| &mut section[name]);
             if *place == json!(0) {
                 let port = ReservedPort::new();
