@@ -8,5 +8,15 @@ mod support;
 
 #[path = "http2_behind/basics.rs"]
 mod basics;
+#[path = "http2_behind/failures.rs"]
+mod failures;
+#[path = "http2_behind/hostile.rs"]
+mod hostile;
+#[path = "http2_behind/identity.rs"]
+mod identity;
 #[path = "http2_behind/limits.rs"]
 mod limits;
+#[path = "http2_behind/messages.rs"]
+mod messages;
+#[path = "http2_behind/sharing.rs"]
+mod sharing;

@@ -7,6 +7,8 @@
 mod access_log;
 #[path = "http_stories/bad_answers.rs"]
 mod bad_answers;
+#[path = "http_stories/deadlines.rs"]
+mod deadlines;
 #[path = "http_stories/documented.rs"]
 mod documented;
 #[path = "http_stories/forwarding.rs"]

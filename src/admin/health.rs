@@ -2,16 +2,14 @@
 
 use http::header::{CACHE_CONTROL, EXPIRES};
 use http::{HeaderValue, StatusCode, request};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use super::server::{self, Limits, Page, Site};
+use super::server::{self, Page, Port, Site};
 use crate::lifecycle::{Health, Readiness};
 
 /// Answers `/health` with 200 while the router is healthy and 503 otherwise, and the liveness path always with 200, until
-/// `stop`.
-pub async fn serve(listener: TcpListener, readiness: Readiness, limits: Limits, stop: CancellationToken) {
-    server::serve(listener, HealthPort(readiness), limits, stop).await;
+/// the port is told to stop.
+pub async fn serve(port: Port, readiness: Readiness) {
+    server::serve(port, HealthPort(readiness)).await;
 }
 
 struct HealthPort(Readiness);

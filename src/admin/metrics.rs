@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use http::request;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use super::server::{self, Limits, Page, Site};
+use super::server::{self, Page, Port, Site};
 use crate::observe::metrics::{CONTENT_TYPE, Metrics};
 
-/// Answers `/metrics` until `stop`.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, limits: Limits, stop: CancellationToken) {
-    server::serve(listener, MetricsPort(metrics), limits, stop).await;
+/// Answers `/metrics` until the port is told to stop.
+pub async fn serve(port: Port, metrics: Arc<Metrics>) {
+    server::serve(port, MetricsPort(metrics)).await;
 }
 
 struct MetricsPort(Arc<Metrics>);

@@ -6,9 +6,10 @@
 pub mod health;
 pub mod metrics;
 pub mod routes;
+pub mod secure;
 mod server;
 
-pub use server::Limits;
+pub use server::{Limits, Port};
 
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode, request};
 use subtle::ConstantTimeEq as _;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use super::server::{self, Limits, Page, Site};
+use super::server::{self, Page, Port, Site};
 
 /// Who may see the listing (`status.user`, `status.pass`).
 #[derive(Clone)]
@@ -21,15 +19,10 @@ pub struct Login {
     pub password: String,
 }
 
-/// Answers `/routes` with what `listing` returns, a JSON text, until `stop`. `listing` runs on a thread of its own.
-pub async fn serve(
-    listener: TcpListener,
-    login: Login,
-    listing: impl Fn() -> String + Send + Sync + 'static,
-    limits: Limits,
-    stop: CancellationToken,
-) {
-    server::serve(listener, RoutesPort { login, listing: Arc::new(listing) }, limits, stop).await;
+/// Answers `/routes` with what `listing` returns, a JSON text, until the port is told to stop. `listing` runs on a
+/// thread of its own.
+pub async fn serve(port: Port, login: Login, listing: impl Fn() -> String + Send + Sync + 'static) {
+    server::serve(port, RoutesPort { login, listing: Arc::new(listing) }).await;
 }
 
 struct RoutesPort<F> {

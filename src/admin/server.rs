@@ -19,7 +19,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// What one port and one connection may take.
@@ -40,6 +41,18 @@ impl Default for Limits {
     }
 }
 
+/// A bound port, and on what terms it is served.
+pub struct Port {
+    /// Where clients come in.
+    pub listener: TcpListener,
+    /// TLS towards them, if any.
+    pub tls: Option<TlsAcceptor>,
+    /// What they may take.
+    pub limits: Limits,
+    /// Ends the service.
+    pub stop: CancellationToken,
+}
+
 /// How long a response that is on its way may still take once the port closes.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -53,8 +66,9 @@ pub(super) trait Site: Send + Sync + 'static {
     fn answer(&self, request: &request::Parts) -> impl Future<Output = Page> + Send;
 }
 
-/// Serves `site` until `stop`, then closes the listener and lets responses on their way end.
-pub(super) async fn serve<S: Site>(listener: TcpListener, site: S, limits: Limits, stop: CancellationToken) {
+/// Serves `site` until the port is told to stop, then closes the listener and lets responses on their way end.
+pub(super) async fn serve<S: Site>(port: Port, site: S) {
+    let Port { listener, tls, limits, stop } = port;
     let site = Arc::new(site);
     let mut connections = JoinSet::new();
     loop {
@@ -62,7 +76,9 @@ pub(super) async fn serve<S: Site>(listener: TcpListener, site: S, limits: Limit
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => report(ended),
             accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
-                Ok((stream, _)) => _ = connections.spawn(converse(stream, Arc::clone(&site), limits, stop.clone())),
+                Ok((stream, _)) => {
+                    connections.spawn(welcome(stream, tls.clone(), Arc::clone(&site), limits, stop.clone()));
+                }
                 Err(error) => {
                     tracing::warn!(error = %error, "status-connection-not-accepted");
                     tokio::select! { () = stop.cancelled() => break, () = sleep(ACCEPT_PAUSE) => {} }
@@ -72,7 +88,7 @@ pub(super) async fn serve<S: Site>(listener: TcpListener, site: S, limits: Limit
     }
     drop(listener);
     let farewell = async { while connections.join_next().await.map(report).is_some() {} };
-    _ = tokio::time::timeout(LAST_WORDS, farewell).await;
+    _ = timeout(LAST_WORDS, farewell).await;
 }
 
 fn report(ended: Result<(), JoinError>) {
@@ -81,7 +97,25 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-async fn converse<S: Site>(stream: TcpStream, site: Arc<S>, limits: Limits, stop: CancellationToken) {
+async fn welcome<S: Site>(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    site: Arc<S>,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    let Some(tls) = tls else { return converse(stream, site, limits, stop).await };
+    match timeout(limits.read, tls.accept(stream)).await {
+        Ok(Ok(secured)) => converse(secured, site, limits, stop).await,
+        Ok(Err(error)) => tracing::debug!(error = %error, "status-handshake-failed"),
+        Err(_) => tracing::debug!("status-handshake-timed-out"),
+    }
+}
+
+async fn converse<S: Site, T>(stream: T, site: Arc<S>, limits: Limits, stop: CancellationToken)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let answer = service_fn(move |request: Request<Incoming>| {
         let site = Arc::clone(&site);
         async move {
@@ -152,14 +186,14 @@ pub(super) async fn made(content_type: &'static str, make: impl FnOnce() -> Stri
 
 /// A stream whose peer must take what is written within a time: from the first write that it does not take until
 /// everything is flushed.
-struct WriteDeadline {
-    stream: TcpStream,
+struct WriteDeadline<T> {
+    stream: T,
     patience: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl WriteDeadline {
-    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+impl<T> WriteDeadline<T> {
+    fn watch<W>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<W>>) -> Poll<io::Result<W>> {
         if written.is_pending() {
             let patience = self.patience;
             let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(patience)));
@@ -170,13 +204,13 @@ impl WriteDeadline {
     }
 }
 
-impl AsyncRead for WriteDeadline {
+impl<T: AsyncRead + Unpin> AsyncRead for WriteDeadline<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, into)
     }
 }
 
-impl AsyncWrite for WriteDeadline {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.watch(cx, written)

@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Limits;
 use super::routes::Login;
+use super::{Limits, Port};
 use super::{health, metrics, routes};
 use crate::lifecycle::Readiness;
 use crate::observe::metrics::{Buckets, Metrics};
@@ -19,36 +19,36 @@ use crate::observe::metrics::{Buckets, Metrics};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A served port; stopped when dropped.
-struct Port {
+struct Served {
     addr: SocketAddr,
     stop: CancellationToken,
     served: JoinHandle<()>,
 }
 
-impl Drop for Port {
+impl Drop for Served {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
-async fn port<F>(serve: impl FnOnce(TcpListener, CancellationToken) -> F) -> Port
+async fn port<F>(limits: Limits, serve: impl FnOnce(Port) -> F) -> Served
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let served = tokio::spawn(serve(listener, stop.clone()));
-    Port { addr, stop, served }
+    let served = tokio::spawn(serve(Port { listener, tls: None, limits, stop: stop.clone() }));
+    Served { addr, stop, served }
 }
 
-async fn health_port(readiness: &Readiness, limits: Limits) -> Port {
+async fn health_port(readiness: &Readiness, limits: Limits) -> Served {
     let readiness = readiness.clone();
-    port(|listener, stop| health::serve(listener, readiness, limits, stop)).await
+    port(limits, |port| health::serve(port, readiness)).await
 }
 
-async fn routes_port(password: &str, limits: Limits, listing: impl Fn() -> String + Send + Sync + 'static) -> Port {
+async fn routes_port(password: &str, limits: Limits, listing: impl Fn() -> String + Send + Sync + 'static) -> Served {
     let login = Login { user: "admin".into(), password: password.into() };
-    port(|listener, stop| routes::serve(listener, login, listing, limits, stop)).await
+    port(limits, |port| routes::serve(port, login, listing)).await
 }
 
 /// Sends `request` on a connection of its own and reads to the end.
@@ -203,7 +203,7 @@ async fn a_password_with_a_colon_matches_nothing() {
 async fn metrics_are_scraped_fresh() {
     let served = Metrics::new(1, Buckets::default());
     let shown = Arc::clone(&served);
-    let port = port(|listener, stop| metrics::serve(listener, shown, Limits::default(), stop)).await;
+    let port = port(Limits::default(), |port| metrics::serve(port, shown)).await;
     served.routes_pruned(2);
     let reply = ask(port.addr, &get("/metrics")).await;
     let (status, headers, body) = parts(&reply);

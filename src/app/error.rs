@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 use trueroute_identity::{credentials::CredentialsError, dial::DialerError, trust::TrustError};
 
 use crate::{
+    admin,
     bus::{link::LinkError, secure::SecureError},
     error_page::PageError,
     frontend::tls::FrontTlsError,
@@ -35,6 +36,23 @@ pub enum StartError {
     /// TLS towards clients.
     #[error(transparent)]
     FrontTls(#[from] FrontTlsError),
+    /// TLS of the health port.
+    #[error("status.tls: {0}")]
+    StatusTls(#[source] admin::secure::SecureError),
+    /// TLS of the metrics port.
+    #[error("prometheus.cert_path, prometheus.key_path, prometheus.ca_path: {0}")]
+    PrometheusTls(#[source] admin::secure::SecureError),
+    /// A file that holds a certificate or a key.
+    #[error("{key}: cannot read {}: {error}", path.display())]
+    Unreadable {
+        /// The key that names the file.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
     /// Buckets of a histogram.
     #[error("prometheus.meters.{0}: the bounds must increase")]
     Buckets(&'static str),
@@ -85,7 +103,9 @@ impl StartError {
             Self::AccessLog(_) => "error-creating-access-logger",
             Self::Listen { key: "port", .. } => "tcp-listener-error",
             Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",
-            Self::Listen { .. } => "initialize-router-error",
+            Self::Listen { .. } | Self::StatusTls(_) | Self::PrometheusTls(_) | Self::Unreadable { .. } => {
+                "initialize-router-error"
+            }
             Self::OwnAddress(_)
             | Self::Trust(_)
             | Self::Credentials(_)

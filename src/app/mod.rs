@@ -9,6 +9,7 @@ mod error;
 mod parts;
 mod preflight;
 mod rules;
+mod status;
 mod translate;
 mod warm;
 
@@ -46,6 +47,8 @@ pub struct Addresses {
     pub https: Option<SocketAddr>,
     /// `/health`.
     pub health: Option<SocketAddr>,
+    /// `/health` over TLS.
+    pub health_tls: Option<SocketAddr>,
     /// `/routes`.
     pub routes: Option<SocketAddr>,
     /// `/metrics`.

@@ -8,10 +8,11 @@ use std::{
 };
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::Dialer;
 
-use super::{Addresses, StartError, translate, warm};
+use super::{Addresses, StartError, status, translate, warm};
 use crate::{
     admin,
     bus::{
@@ -67,29 +68,32 @@ pub(super) struct BusWork {
 
 impl Parts {
     pub(super) async fn open_admin(&mut self, config: &Config) -> Result<(), StartError> {
-        let limits = admin::Limits::default();
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let port = config.status.routes.port;
-        let routes = listen_here("status.routes.port", port, || listener::bind(loopback(port)))?;
-        self.addresses.routes = routes.local_addr().ok();
+        let everywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let (routes, address) = self.bind_admin("status.routes.port", loopback(config.status.routes.port), None)?;
+        self.addresses.routes = address;
         let table = Arc::clone(&self.table);
         let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
         let login =
             admin::routes::Login { user: config.status.user.clone(), password: config.status.pass.expose().to_owned() };
-        self.spawn(admin::routes::serve(routes, login, listing, limits, self.stop.clone()));
+        self.spawn(admin::routes::serve(routes, login, listing));
 
         if config.status.enable_nontls_health_checks {
-            let port = config.status.port;
-            let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            let health = listen_here("status.port", port, || listener::bind(everywhere))?;
-            self.addresses.health = health.local_addr().ok();
-            self.spawn(admin::health::serve(health, self.readiness.clone(), limits, self.stop.clone()));
+            let (health, address) = self.bind_admin("status.port", everywhere(config.status.port), None)?;
+            self.addresses.health = address;
+            self.spawn(admin::health::serve(health, self.readiness.clone()));
+        }
+        if let Some(status) = &config.status.tls {
+            let tls = status::health_tls(config)?;
+            let (health, address) = self.bind_admin("status.tls.port", everywhere(status.port), tls)?;
+            self.addresses.health_tls = address;
+            self.spawn(admin::health::serve(health, self.readiness.clone()));
         }
         if config.prometheus.enabled {
-            let port = config.prometheus.port;
-            let metrics = listen_here("prometheus.port", port, || listener::bind(loopback(port)))?;
-            self.addresses.metrics = metrics.local_addr().ok();
-            self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics), limits, self.stop.clone()));
+            let tls = status::metrics_tls(config)?;
+            let (metrics, address) = self.bind_admin("prometheus.port", loopback(config.prometheus.port), tls)?;
+            self.addresses.metrics = address;
+            self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics)));
         }
         Ok(())
     }
@@ -173,6 +177,20 @@ impl Parts {
         (0..workers).map(doorway).collect()
     }
 
+    /// A status port on `address`, and where it really is.
+    fn bind_admin(
+        &self,
+        key: &'static str,
+        address: SocketAddr,
+        tls: Option<TlsAcceptor>,
+    ) -> Result<(admin::Port, Option<SocketAddr>), StartError> {
+        let listener = listen(key, address.port(), || listener::bind(address))?;
+        let listener =
+            TcpListener::from_std(listener).map_err(|error| StartError::Listen { key, port: address.port(), error })?;
+        let bound = listener.local_addr().ok();
+        Ok((admin::Port { listener, tls, limits: admin::Limits::default(), stop: self.stop.clone() }, bound))
+    }
+
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.push(tokio::spawn(task));
     }
@@ -185,15 +203,6 @@ pub(super) fn listen(
     bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
 ) -> Result<std::net::TcpListener, StartError> {
     bind().map_err(|error| StartError::Listen { key, port, error })
-}
-
-/// The same, watched by the current runtime.
-fn listen_here(
-    key: &'static str,
-    port: u16,
-    bind: impl FnOnce() -> io::Result<std::net::TcpListener>,
-) -> Result<TcpListener, StartError> {
-    bind().and_then(TcpListener::from_std).map_err(|error| StartError::Listen { key, port, error })
 }
 
 /// Descriptors that the process holds; 0 where the system does not tell.

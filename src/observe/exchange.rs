@@ -358,3 +358,51 @@ impl Drop for Exchange {
         self.recorder.shard.exchange_closed();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::observe::{
+        access_log::AccessLog,
+        metrics::{Buckets, Metrics},
+    };
+
+    fn parts(version: Version, uri: &str) -> Parts {
+        http::Request::builder().version(version).uri(uri).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_panic_is_logged_as_what_the_client_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let log = AccessLog::file(&path).unwrap();
+        let shard = Metrics::new(1, Buckets::default()).shard(0);
+        let recorder = Arc::new(Recorder { shard, sink: Some(log.sink()) });
+        let request = parts(Version::HTTP_11, "/broken");
+        let exchange = Exchange::open(request, Arc::default(), Arc::clone(&recorder), [b'0'; 36]);
+        let panicked = catch_unwind(AssertUnwindSafe(move || {
+            let _exchange = exchange;
+            panic!("a fault of ours");
+        }));
+        assert!(panicked.is_err());
+        recorder.sink.as_ref().unwrap().flush();
+        assert!(log.flush(Duration::from_secs(10)));
+        let line = std::fs::read_to_string(&path).unwrap();
+        assert!(line.contains("\"GET /broken HTTP/1.1\" 502 "), "{line}");
+        assert!(line.contains("x_cf_routererror:\"unknown_failure\""), "{line}");
+    }
+
+    #[test]
+    fn the_target_of_http2_is_its_path() {
+        for (version, uri, expected) in [
+            (Version::HTTP_11, "/a?b", "/a?b"),
+            (Version::HTTP_11, "http://a.example/b?c", "http://a.example/b?c"),
+            (Version::HTTP_2, "https://a.example/b?c", "/b?c"),
+            (Version::HTTP_2, "/b?c", "/b?c"),
+        ] {
+            assert_eq!(target(&parts(version, uri)), expected, "{version:?} {uri}");
+        }
+    }
+}

@@ -136,9 +136,11 @@ impl Proxy {
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
         let body = RequestBody::new(incoming, noted.expect, Source::of(http2, noted.codings > 0, client));
         let body = Replayable::new(body, length);
+        // What was not asked for may come all the same, or another request: nobody could tell.
+        let unasked = noted.expect && !body.is_empty();
 
         if let Some(health) = rules.health(&exchange.request.headers, &noted) {
-            return self.finish(reply::health(health, exchange), false);
+            return self.finish(reply::health(health, exchange), unasked);
         }
         if noted.trace_key {
             exchange.shown = rules.shown_to(&exchange.request.headers).cloned();
@@ -156,7 +158,10 @@ impl Proxy {
                     Err((failure, exchange)) => self.fail(&failure, exchange, wants.as_ref()),
                 }
             }
-            Err(failure) => self.fail(&failure, exchange, wants.as_ref()),
+            Err(failure) => {
+                last = unasked;
+                self.fail(&failure, exchange, wants.as_ref())
+            }
         };
         self.finish(response, last)
     }

@@ -37,6 +37,16 @@ async fn a_request_arrives_as_http1_has_it() {
     assert_eq!(answer.header("x-vcap-request-id"), one("X-Vcap-Request-Id").first().copied());
 }
 
+/// hyper sends no 100 here; a client waits for it in vain, for as long as it likes.
+#[tokio::test]
+async fn a_body_that_waits_for_a_100_arrives_all_the_same() {
+    let scene = Scene::new().await;
+    let mut asked = request("POST", HOST, "/");
+    asked.headers_mut().insert("expect", "100-continue".parse().unwrap());
+    let answer = scene.h2().await.send(asked, "late").await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.json()["body_bytes"].as_u64()), (200, Some(4)));
+}
+
 #[tokio::test]
 async fn every_line_of_the_access_log_names_the_protocol() {
     let scene = Scene::new().await;

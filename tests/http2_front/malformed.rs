@@ -135,7 +135,9 @@ async fn a_header_list_beyond_the_limit_is_431_and_one_far_beyond_ends_the_conne
     let value = "v".repeat(30_000);
     let large = |count: usize| {
         let mut get = http::Request::get(format!("https://{HOST}/")).body(()).unwrap();
-        (0..count).for_each(|_| assert!(get.headers_mut().append("x-large", value.parse().unwrap()) || true));
+        for _ in 0..count {
+            get.headers_mut().append("x-large", value.parse().unwrap());
+        }
         get
     };
     let client = scene.h2().await;

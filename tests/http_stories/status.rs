@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 use trueroute::{app::Router, config};
-use trueroute_testkit::{Client, Registration, app::Reply, client::Request, eventually, peers};
+use trueroute_testkit::{
+    Client, Registration, ReservedPort, Tempdir, app::Reply, client::Request, eventually, peers, pki::Authority,
+    tls::ClientTls,
+};
 
 use super::{
     message::{Message, ask},
@@ -39,7 +42,7 @@ async fn the_health_port_says_ok_and_keeps_its_connections() {
 #[tokio::test]
 async fn health_is_503_and_traffic_refused_until_the_table_had_time_to_fill() {
     // A port that is known before the router listens on it.
-    let port = trueroute_testkit::ReservedPort::new();
+    let port = ReservedPort::new();
     let router = recorded().set("port", port.port()).set("start_response_delay_interval", "2s");
     let bound = Router::bind(config::parse(&router.yml()).unwrap().config).await.unwrap();
     let (health, routes) = (bound.addresses().health.unwrap().port(), bound.addresses().routes.unwrap().port());
@@ -153,4 +156,39 @@ async fn routes_are_counted() {
     scene.unregister(&message).await;
     eventually(PATIENCE, async || scene.metric("total_routes").await == 3.0).await;
     assert_eq!(scene.metric("unregistry_message{component=\"route-emitter\"}").await, 1.0);
+}
+
+#[tokio::test]
+async fn health_and_metrics_are_to_be_had_over_tls() {
+    let (servers, scrapers) = (Authority::new("servers"), Authority::new("scrapers"));
+    let dir = Tempdir::new().unwrap();
+    let files = servers.localhost().issue().write_to(dir.path(), "status");
+    let ca = dir.path().join("scrapers.pem");
+    std::fs::write(&ca, scrapers.pem()).unwrap();
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let router = recorded()
+        .set("status.enable_nontls_health_checks", false)
+        .set("status.tls", json!({"port": 0, "certificate": read(&files.cert), "key": read(&files.key)}))
+        .set(
+            "prometheus",
+            json!({"enabled": true, "port": 1, "cert_path": files.cert, "key_path": files.key, "ca_path": ca}),
+        );
+    let refused = config::parse(&router.yml()).unwrap_err().to_string();
+    assert!(refused.starts_with("status.tls.port: is required"), "{refused}");
+    let (health, metrics) = (ReservedPort::new(), ReservedPort::new());
+    let router = router.set("status.tls.port", health.port()).set("prometheus.port", metrics.port());
+    let bound = Router::bind(config::parse(&router.yml()).unwrap().config).await.unwrap();
+    assert_eq!(bound.addresses().health, None);
+
+    let anyone = ClientTls::new(&servers, "localhost");
+    let mut client = Client::connect_tls(health.addr(), &anyone).await.unwrap();
+    assert_eq!(client.get("status", "/health").await.unwrap().status, 503);
+    let known = anyone.clone().identity(&scrapers.router_client("scraper").issue());
+    let mut client = Client::connect_tls(metrics.addr(), &known).await.unwrap();
+    assert!(client.get("status", "/metrics").await.unwrap().text().contains("total_routes"));
+    for stranger in [anyone.clone(), anyone.identity(&servers.router_client("stranger").issue())] {
+        let got = async { Client::connect_tls(metrics.addr(), &stranger).await?.get("status", "/metrics").await };
+        assert!(got.await.is_err(), "metrics for strangers");
+    }
+    bound.open().await.unwrap().stop().await;
 }

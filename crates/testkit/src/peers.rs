@@ -24,7 +24,7 @@ pub use http::{
 };
 pub use identity::{certificate_of_another_instance, drained, expired, not_yet_valid, unknown_ca};
 pub use line::Line;
-pub use refusal::{Ending, refuses_our_certificate};
+pub use refusal::{Ending, refuses_at, refuses_our_certificate};
 pub use transport::{
     closes_at_accept, closes_during_handshake, never_accepts, never_handshakes, plain_where_tls_is_expected,
     refuses_connections, resets_at_accept, resets_during_handshake, sends_alert, talks_first,

@@ -63,7 +63,7 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
         head: &RequestHead<'_>,
         mut body: Replayable<B>,
         terms: &Terms,
-    ) -> Result<Self, CallFailed<B>> {
+    ) -> Result<Self, Box<CallFailed<B>>> {
         // An endpoint may turn a request away as long as it has not answered.
         body.keep();
         let request = message::request(head, body.framing());
@@ -87,14 +87,8 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
             }
             Err(error) => {
                 let failure = refused(&error, seat.notes());
-                Err(CallFailed {
-                    failure,
-                    body,
-                    begun: false,
-                    reused: seat.is_reused(),
-                    heard: false,
-                    timings: Arc::clone(seat.timings()),
-                })
+                let (reused, timings) = (seat.is_reused(), Arc::clone(seat.timings()));
+                Err(Box::new(CallFailed { failure, body, begun: false, reused, heard: false, timings }))
             }
         }
     }

@@ -151,7 +151,7 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
     let facts = Facts::answered(seat.is_reused(), seat.timings());
-    let mut call = Box::new(Call::begin(seat, head, body, terms)?);
+    let mut call = Box::new(Call::begin(seat, head, body, terms).map_err(|failed| *failed)?);
     match poll_fn(|cx| call.poll_head(cx)).await {
         Ok((answer, stream)) => {
             let body = SharedBody::new(call, stream, answer.framing);

@@ -18,9 +18,14 @@ use super::super::stream::Stream;
 use crate::failure::BrokenConnection;
 
 /// A stream that writes down what becomes of it.
+///
+/// A write that fails is not told: an endpoint that closes has often said why before, in a GOAWAY that tells which
+/// requests it never looked at, and the frames above would give up before they read it. What is written from then on
+/// goes nowhere; reading tells of the end, which on such a connection comes at once.
 pub(super) struct Watched {
     stream: Stream,
     notes: Arc<Notes>,
+    deaf: bool,
 }
 
 /// What became of a connection so far. Only the worker's own thread writes it.
@@ -98,7 +103,7 @@ impl Watched {
             refusal: Mutex::default(),
             unproven: AtomicBool::new(false),
         });
-        (Self { stream, notes: Arc::clone(&notes) }, notes)
+        (Self { stream, notes: Arc::clone(&notes), deaf: false }, notes)
     }
 
     fn ended(&self, end: End) {
@@ -110,14 +115,18 @@ impl Watched {
         }
     }
 
-    fn watch<T>(&self, operation: &'static str, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(Err(error)) = &outcome {
-            match error.kind() {
-                io::ErrorKind::UnexpectedEof => self.ended(End::Eof),
-                kind => self.ended(End::Failed(operation, kind)),
-            }
-        }
-        outcome
+    fn note(&self, operation: &'static str, error: &io::Error) {
+        self.ended(match error.kind() {
+            io::ErrorKind::UnexpectedEof => End::Eof,
+            kind => End::Failed(operation, kind),
+        });
+    }
+
+    /// A write failed: what the endpoint said before is read next.
+    fn hush(&mut self, error: &io::Error, cx: &Context<'_>) {
+        self.note("write", error);
+        self.deaf = true;
+        cx.waker().wake_by_ref();
     }
 }
 
@@ -128,22 +137,42 @@ impl AsyncRead for Watched {
         if matches!(outcome, Poll::Ready(Ok(()))) && room > 0 && buffer.filled().len() == before {
             self.ended(End::Eof);
         }
-        self.watch("read", outcome)
+        if let Poll::Ready(Err(error)) = &outcome {
+            self.note("read", error);
+        }
+        outcome
     }
 }
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(count)) = outcome {
-            self.notes.written.fetch_add(count as u64, Relaxed);
+        if self.deaf {
+            return Poll::Ready(Ok(bytes.len()));
         }
-        self.watch("write", outcome)
+        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            Poll::Ready(Ok(count)) => {
+                self.notes.written.fetch_add(count as u64, Relaxed);
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => {
+                self.hush(&error, cx);
+                Poll::Ready(Ok(bytes.len()))
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = self.stream.poll_flush(cx);
-        self.watch("write", outcome)
+        if self.deaf {
+            return Poll::Ready(Ok(()));
+        }
+        match self.stream.poll_flush(cx) {
+            Poll::Ready(Err(error)) => {
+                self.hush(&error, cx);
+                Poll::Ready(Ok(()))
+            }
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -28,7 +28,12 @@ pub enum Ending {
 ///
 /// [`Peer::requests`] stays 0: it can't read what it doesn't let in.
 pub fn refuses_our_certificate(leaf: &Leaf, version: Version, ending: Ending) -> Peer {
-    let tls = ServerTls::new(leaf).require_client(&Authority::new("unheard of")).only(version);
+    refuses_at(&ServerTls::new(leaf).only(version), ending)
+}
+
+/// The same behind a door that is otherwise this one: it may agree on HTTP/2.
+pub fn refuses_at(door: &ServerTls, ending: Ending) -> Peer {
+    let tls = door.clone().require_client(&Authority::new("unheard of"));
     let acceptor = TlsAcceptor::from(tls.config());
     let counts = Arc::new(Counts::default());
     let seen = counts.clone();

@@ -1,0 +1,80 @@
+//! TLS for status ports: the port's certificate, and who may ask where that is restricted.
+
+use std::sync::Arc;
+
+use rustls::{
+    RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject as _},
+    server::{VerifierBuilderError, WebPkiClientVerifier},
+    sign::SingleCertAndKey,
+};
+use tokio_rustls::TlsAcceptor;
+use trueroute_identity::{Credentials, credentials::CredentialsError};
+
+/// TLS of a status port cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SecureError {
+    /// The certificate or its key is unusable.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The authorities of clients cannot be read.
+    #[error("authorities of clients: {0}")]
+    Authorities(String),
+    /// There is no authority to verify clients with.
+    #[error("authorities of clients: {0}")]
+    Verifier(#[from] VerifierBuilderError),
+    /// rustls refuses the settings.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+}
+
+/// What a port shows and asks for; all texts are PEM.
+#[derive(Clone, Copy)]
+pub struct Secure<'a> {
+    /// The chain, leaf first.
+    pub certificate: &'a str,
+    /// Its key.
+    pub key: &'a str,
+    /// Authorities of which every client must show a certificate; `None` lets anyone ask.
+    pub clients: Option<&'a str>,
+    /// The suites to offer; `None` for all.
+    pub suites: Option<&'a [SupportedCipherSuite]>,
+    /// The versions to offer.
+    pub versions: &'a [&'static SupportedProtocolVersion],
+}
+
+impl Secure<'_> {
+    /// The port's side of the handshake.
+    ///
+    /// # Errors
+    /// Says what cannot be used.
+    pub fn acceptor(&self) -> Result<TlsAcceptor, SecureError> {
+        let mut provider = aws_lc_rs::default_provider();
+        if let Some(suites) = self.suites {
+            provider.cipher_suites = suites.to_vec();
+        }
+        let provider = Arc::new(provider);
+        let credentials = Credentials::from_pem(self.certificate, self.key)?;
+        let own = SingleCertAndKey::from(Arc::clone(credentials.certified()));
+        let config =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(self.versions)?;
+        let config = match self.clients {
+            None => config.with_no_client_auth(),
+            Some(pem) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(pem)?), provider).build()?;
+                config.with_client_cert_verifier(verifier)
+            }
+        };
+        Ok(TlsAcceptor::from(Arc::new(config.with_cert_resolver(Arc::new(own)))))
+    }
+}
+
+fn roots(pem: &str) -> Result<RootCertStore, SecureError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| SecureError::Authorities(error.to_string()))?;
+        roots.add(certificate).map_err(|error| SecureError::Authorities(error.to_string()))?;
+    }
+    Ok(roots)
+}
