@@ -4,11 +4,12 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use trueroute::route::{
-    endpoint::{Endpoint, Facts},
+    balancing::{Algorithm, Balancing, Hashing},
+    endpoint::{Endpoint, Facts, Options},
     lease::Lease,
     moment::Moment,
     peer::{Identity, Peer},
-    pick::{Limits, Rotation, Wish},
+    pick::{Limits, Rotation, Wish, maglev::Maglev},
     pool::{Pool, Route},
 };
 
@@ -44,5 +45,28 @@ fn pick(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, pick);
+/// What the other algorithms look at more than one endpoint for.
+fn balanced(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pick");
+    for endpoints in [1, 8, 100] {
+        for algorithm in ["least-connection", "hash"] {
+            let options = Options { loadbalancing: algorithm.into(), hash_header: "x".into(), hash_balance: 1.25 };
+            let pool = pool(endpoints).balanced(Balancing::asked(Some(&options), Algorithm::RoundRobin, None));
+            let wish = Wish { key: Some(Hashing::key(b"tenant")), ..Wish::default() };
+            group.bench_function(BenchmarkId::new(algorithm, endpoints), |bencher| {
+                bencher.iter(|| {
+                    let mut rotation = Rotation::new(black_box(&pool), wish);
+                    rotation.next(&pool, NOW, &LIMITS).is_ok()
+                });
+            });
+        }
+        let pool = pool(endpoints);
+        group.bench_function(BenchmarkId::new("table of", endpoints), |bencher| {
+            bencher.iter(|| Maglev::of(black_box(pool.leases())));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, pick, balanced);
 criterion_main!(benches);

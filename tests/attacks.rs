@@ -9,8 +9,12 @@
 mod canary;
 #[path = "attacks/chunks.rs"]
 mod chunks;
+#[path = "attacks/downgrade.rs"]
+mod downgrade;
 #[path = "attacks/early.rs"]
 mod early;
+#[path = "attacks/floods.rs"]
+mod floods;
 #[path = "attacks/framing.rs"]
 mod framing;
 #[path = "attacks/named.rs"]
@@ -19,6 +23,12 @@ mod named;
 mod names;
 #[path = "attacks/pieces.rs"]
 mod pieces;
+#[path = "attacks/secure.rs"]
+mod secure;
+#[path = "attacks/sizes.rs"]
+mod sizes;
+#[path = "attacks/slow.rs"]
+mod slow;
 #[path = "attacks/spoofed.rs"]
 mod spoofed;
 #[path = "attacks/storms.rs"]

@@ -205,11 +205,16 @@ fn may_go_on(verdict: Verdict, prepared: &Prepared, body: &Replayable<RequestBod
 }
 
 fn unavailable(why: Unavailable, exchange: &Exchange) -> Failure {
+    let host = String::from_utf8_lossy(host(&exchange.request)).into_owned();
     match why {
         Unavailable::Overloaded => {
-            Failure::ConnectionLimit { host: String::from_utf8_lossy(host(&exchange.request)).into_owned() }
+            tracing::info!(target: "proxy", host, "connection-limit-reached");
+            Failure::ConnectionLimit { host }
         }
-        Unavailable::Empty | Unavailable::Exhausted => Failure::NoEndpointLeft,
+        Unavailable::Empty | Unavailable::Exhausted => {
+            tracing::info!(target: "proxy", host, error = %Failure::NoEndpointLeft, "select-endpoint-failed");
+            Failure::NoEndpointLeft
+        }
     }
 }
 

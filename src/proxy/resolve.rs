@@ -33,7 +33,7 @@ pub fn resolve(table: &Table, exchange: &Exchange, noted: Noted, empty_is_503: b
     if bare.is_empty() || *bare == *exchange.client().ip {
         return Err(Failure::EmptyHost);
     }
-    let named = if noted.app_instance || noted.process_instance { Some(Named::by(request)?) } else { None };
+    let named = if noted.app_instance || noted.process_instance { Some(Named::by(request, name)?) } else { None };
     let pool = table.lookup(name, request.uri.path());
     if let Some(named) = named {
         let pool = pool.as_deref().and_then(|pool| pool.part(|facts| named.is(facts)));
@@ -48,13 +48,19 @@ pub fn resolve(table: &Table, exchange: &Exchange, noted: Noted, empty_is_503: b
 
 impl<'a> Named<'a> {
     /// Reads the one field or the other; an app's instance wins.
-    fn by(request: &'a Parts) -> Result<Self, Failure> {
+    fn by(request: &'a Parts, host: &str) -> Result<Self, Failure> {
         let field = |name| request.headers.get(name).map(HeaderValue::as_bytes);
         if let Some(value) = field(APP_INSTANCE) {
-            return app_instance(value).map(Self::App).ok_or(Failure::MalformedAppInstance);
+            return app_instance(value).map(Self::App).ok_or_else(|| {
+                tracing::info!(target: "proxy", host, "invalid-app-instance-header");
+                Failure::MalformedAppInstance
+            });
         }
         let process = field(PROCESS_INSTANCE).and_then(process_instance);
-        process.map(Self::Process).ok_or(Failure::MalformedProcessInstance)
+        process.map(Self::Process).ok_or_else(|| {
+            tracing::info!(target: "proxy", host, "invalid-process-instance-header");
+            Failure::MalformedProcessInstance
+        })
     }
 
     fn is(self, facts: &Facts) -> bool {

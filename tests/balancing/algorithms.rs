@@ -168,6 +168,7 @@ async fn a_full_instance_is_passed_over_by_every_algorithm() {
         let both = crew.occupy(1).await;
         let response = crew.router.get(HOST, "/").await;
         assert_eq!((response.status, response.header("x-cf-routererror")), (503, Some("Connection Limit Reached")));
+        assert_eq!(crew.router.log_line("connection-limit-reached", HOST).await.field("host"), HOST);
         crew.apps.iter().for_each(|app| app.release());
         assert_eq!((waiting.await.unwrap(), both.await.unwrap()), (200, 200));
     }

@@ -65,7 +65,7 @@ async fn a_process_that_is_not_there_is_a_400_that_says_so() {
     };
     let malformed = || refused("invalid_cf_process_instance_header", "Invalid X-CF-Process-Instance Header");
     for (host, value, expected) in [
-        ("app.example.com", "nonsense".to_owned(), malformed()),
+        ("bad.wild.example.com", "nonsense".to_owned(), malformed()),
         ("app.example.com", format!("{WEB}:"), malformed()),
         ("app.example.com", format!("{WEB}:x"), malformed()),
         ("app.example.com", format!("{WEB}:7"), unknown("instance ('7')", WEB, "app.example.com")),
@@ -77,6 +77,7 @@ async fn a_process_that_is_not_there_is_a_400_that_says_so() {
         assert_eq!(scene.exchange(&asking(host, &[&field])).await, (expected, After::Open), "{host} {value}");
     }
     assert_eq!(scene.app.requests(), 0);
+    scene.log_line("invalid-process-instance-header", "bad.wild.example.com").await;
     let lines = scene.lines(7).await;
     assert!(lines[0].contains("x_cf_routererror:\"invalid_cf_process_instance_header\""), "{}", lines[0]);
 }

@@ -170,6 +170,8 @@ async fn a_negotiation_goes_on_where_it_began_or_not_at_all() {
         assert_eq!(super::scene::whole(&response), bad_gateway("No endpoints available"), "{id}");
     }
     assert_eq!(crew.apps[2].requests(), 4);
+    let line = crew.router.log_line("select-endpoint-failed", HOST).await;
+    assert_eq!(line.field("error"), "No endpoints available");
     crew.apps[2].release();
     assert_eq!(busy.await.unwrap(), 200);
 }
@@ -206,7 +208,7 @@ async fn a_web_socket_finds_its_session_and_can_begin_one() {
     }
 
     let crew = Crew::of(3, router(), json!({})).await;
-    for number in [0, 1, 2] {
+    for number in [2, 2, 0, 0, 1, 1] {
         let request = Request::new("GET", "/").host(HOST).header("Cookie", &cookies(number));
         let request = request.header("Connection", "Upgrade").header("Upgrade", "websocket");
         assert_eq!(crew.router.ask(request).await.text(), number.to_string());

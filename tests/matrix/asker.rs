@@ -2,7 +2,14 @@
 
 use std::net::SocketAddr;
 
-use trueroute_testkit::{Client, client::Response, tls::ClientTls};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use trueroute_testkit::{
+    Client,
+    client::Response,
+    client_h2::{self, Call, Reason, RecvStream, SendStream, data, rest, send_data},
+    tls::ClientTls,
+};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -36,11 +43,23 @@ pub(crate) struct Answer {
 /// One connection of a client.
 pub(crate) enum Asker {
     Http1(Box<Client>),
+    Http2(client_h2::Client),
 }
 
 /// An exchange that is not over.
 pub(crate) enum UnderWay {
     Http1(Box<Client>),
+    Http2(client_h2::Client, Box<Stream>),
+}
+
+/// How far a stream has come.
+pub(crate) enum Stream {
+    /// There is none yet.
+    None,
+    /// The answer is waited for.
+    Asked(Call),
+    /// The answer is coming.
+    Answered(RecvStream, SendStream<Bytes>),
 }
 
 /// How a client goes.
@@ -88,6 +107,24 @@ impl Ask {
         }
         head + "\r\n"
     }
+
+    /// The head as HTTP/2 has it.
+    fn parts(&self) -> Request<()> {
+        let mut request = client_h2::request(self.method, self.host, &self.path);
+        for (name, value) in &self.fields {
+            request.headers_mut().append(*name, value.parse().expect("a field's value"));
+        }
+        match &self.body {
+            Body::None => {}
+            Body::Length(length) => drop(request.headers_mut().insert("content-length", (*length).into())),
+            Body::Pieces(_, trailers) => {
+                for (name, _) in trailers {
+                    request.headers_mut().append("trailer", HeaderValue::from_static(name));
+                }
+            }
+        }
+        request
+    }
 }
 
 impl Answer {
@@ -119,7 +156,17 @@ impl From<Response> for Answer {
     }
 }
 
+fn fields(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    let field =
+        |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+    fields.iter().map(field).collect()
+}
+
 impl Asker {
+    pub(crate) async fn http2(address: SocketAddr, tls: &ClientTls) -> Self {
+        Self::Http2(client_h2::Client::connect(address, tls).await.expect("the router speaks HTTP/2"))
+    }
+
     pub(crate) async fn http1(address: SocketAddr, tls: Option<&ClientTls>) -> Self {
         let client = match tls {
             None => Client::connect(address).await,
@@ -154,6 +201,42 @@ impl Asker {
                 let (answer, _) = tokio::join!(reader.response(ask.method), sending);
                 answer.unwrap_or_else(|error| panic!("{error} instead of an answer to {ask:?}")).into()
             }
+            Self::Http2(client) => {
+                let Call { response, mut body } =
+                    client.start(ask.parts(), matches!(ask.body, Body::None)).await.expect("a stream");
+                let sending = async {
+                    let (length, trailers) = match &ask.body {
+                        Body::None => return Ok(()),
+                        Body::Length(length) => (*length, &[][..]),
+                        Body::Pieces(length, trailers) => (*length, &trailers[..]),
+                    };
+                    let mut left = length;
+                    while left > 0 {
+                        let now = left.min(PIECE);
+                        left -= now;
+                        let is_last = left == 0 && trailers.is_empty();
+                        send_data(&mut body, vec![b'x'; now].into(), is_last).await?;
+                    }
+                    if trailers.is_empty() { Ok(()) } else { body.send_trailers(fields(trailers)) }
+                };
+                let answering = async {
+                    let (head, mut incoming) = response.await?.into_parts();
+                    Ok::<_, client_h2::Error>((head, rest(&mut incoming).await?))
+                };
+                let (answer, _) = tokio::join!(answering, sending);
+                let (head, (body, trailers)) =
+                    answer.unwrap_or_else(|error| panic!("{error} instead of an answer to {ask:?}"));
+                let named = |fields: HeaderMap| {
+                    let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
+                    fields.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+                };
+                Answer {
+                    status: head.status.as_u16(),
+                    fields: named(head.headers),
+                    body,
+                    trailers: named(trailers.unwrap_or_default()),
+                }
+            }
         }
     }
 
@@ -170,6 +253,13 @@ impl Asker {
                 client.send_raw(piece).await.expect("the router takes a part of a body");
                 UnderWay::Http1(client)
             }
+            Self::Http2(client) => {
+                let mut call = client.start(ask.parts(), matches!(ask.body, Body::None)).await.expect("a stream");
+                if part > 0 {
+                    send_data(&mut call.body, vec![b'x'; part].into(), false).await.expect("room for a part");
+                }
+                UnderWay::Http2(client, Box::new(Stream::Asked(call)))
+            }
         }
     }
 
@@ -180,6 +270,7 @@ impl Asker {
                 client.send_raw("GET / HT").await.expect("the router takes bytes");
                 UnderWay::Http1(client)
             }
+            Self::Http2(client) => UnderWay::Http2(client, Box::new(Stream::None)),
         }
     }
 }
@@ -189,6 +280,14 @@ impl UnderWay {
     pub(crate) async fn status(&mut self) -> u16 {
         match self {
             Self::Http1(client) => client.reader.head().await.expect("an answer begins").status,
+            Self::Http2(_, stream) => {
+                let Stream::Asked(Call { response, body }) = std::mem::replace(&mut **stream, Stream::None) else {
+                    panic!("nothing was asked")
+                };
+                let (head, incoming) = response.await.expect("an answer begins").into_parts();
+                **stream = Stream::Answered(incoming, body);
+                head.status.as_u16()
+            }
         }
     }
 
@@ -196,6 +295,7 @@ impl UnderWay {
     pub(crate) async fn send(&mut self, bytes: &str) {
         match self {
             Self::Http1(client) => client.send_raw(bytes).await.expect("the router takes more"),
+            Self::Http2(..) => panic!("streams are no tunnels"),
         }
     }
 
@@ -204,6 +304,10 @@ impl UnderWay {
         loop {
             let piece = match self {
                 Self::Http1(client) => client.reader.some().await.expect("more comes"),
+                Self::Http2(_, stream) => {
+                    let Stream::Answered(incoming, _) = &mut **stream else { panic!("no answer is coming") };
+                    data(incoming).await.expect("more comes").unwrap_or_default().to_vec()
+                }
             };
             assert!(!piece.is_empty(), "the end came before {needle:?}");
             if String::from_utf8_lossy(&piece).contains(needle) {
@@ -217,6 +321,14 @@ impl UnderWay {
         match (self, exit) {
             (Self::Http1(client), Exit::Closes) => drop(client),
             (Self::Http1(client), Exit::Resets) => client.reset(),
+            // The stream is given up, and after it the connection.
+            (Self::Http2(client, stream), Exit::Closes) => {
+                if let Stream::Asked(Call { mut body, .. }) | Stream::Answered(_, mut body) = *stream {
+                    body.send_reset(Reason::CANCEL);
+                }
+                drop(client);
+            }
+            (Self::Http2(client, _), Exit::Resets) => client.cut().await,
         }
     }
 }

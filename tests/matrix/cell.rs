@@ -25,6 +25,8 @@ pub(crate) enum Front {
     Http1,
     /// HTTP/1.1 over TLS.
     Http1Tls,
+    /// HTTP/2 over TLS.
+    Http2,
 }
 
 /// How endpoints are reached.
@@ -36,12 +38,17 @@ pub(crate) enum Behind {
     Http1Tls,
     /// HTTP/1.1 over TLS that lets routers in.
     Http1Mutual,
+    /// HTTP/2 over TLS that lets anybody in.
+    Http2Tls,
+    /// HTTP/2 over TLS that lets routers in.
+    Http2Mutual,
 }
 
 /// Every way in.
-pub(crate) const FRONTS: [Front; 2] = [Front::Http1, Front::Http1Tls];
+pub(crate) const FRONTS: [Front; 3] = [Front::Http1, Front::Http1Tls, Front::Http2];
 /// Every way out.
-pub(crate) const BEHINDS: [Behind; 3] = [Behind::Http1, Behind::Http1Tls, Behind::Http1Mutual];
+pub(crate) const BEHINDS: [Behind; 5] =
+    [Behind::Http1, Behind::Http1Tls, Behind::Http1Mutual, Behind::Http2Tls, Behind::Http2Mutual];
 
 /// One way in and one way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +61,13 @@ impl Front {
     pub(crate) fn scheme(self) -> &'static str {
         match self {
             Self::Http1 => "http",
-            Self::Http1Tls => "https",
+            Self::Http1Tls | Self::Http2 => "https",
         }
+    }
+
+    /// Whether a client can ask for another protocol.
+    pub(crate) fn switches(self) -> bool {
+        self != Self::Http2
     }
 }
 
@@ -66,12 +78,17 @@ impl Behind {
 
     /// Whether the endpoint wants to know who asks.
     pub(crate) fn is_mutual(self) -> bool {
-        self == Self::Http1Mutual
+        matches!(self, Self::Http1Mutual | Self::Http2Mutual)
     }
 
     /// The version in which an app gets its requests.
     pub(crate) fn version(self) -> &'static str {
-        "HTTP/1.1"
+        if self.is_http2() { "HTTP/2.0" } else { "HTTP/1.1" }
+    }
+
+    /// Whether requests share a connection.
+    pub(crate) fn is_http2(self) -> bool {
+        matches!(self, Self::Http2Tls | Self::Http2Mutual)
     }
 }
 
@@ -119,11 +136,17 @@ impl Scene {
 
     /// Registers an endpoint at this address, whose identity is the scene's.
     pub(crate) async fn lead(&self, host: &str, address: std::net::SocketAddr) {
+        self.router.register(&self.registration(host, address)).await;
+    }
+
+    /// What such an endpoint says about itself.
+    pub(crate) fn registration(&self, host: &str, address: std::net::SocketAddr) -> Registration {
         let registration = match self.cell.behind.is_tls() {
             false => Registration::plain(address).instance(&self.id.instance),
             true => Registration::tls(address, &self.id.instance),
         };
-        self.router.register(&registration.uri(host).app("matrix")).await;
+        let registration = if self.cell.behind.is_http2() { registration.protocol("http2") } else { registration };
+        registration.uri(host).app("matrix")
     }
 
     /// The door of further peers with the scene's identity.
@@ -136,6 +159,7 @@ impl Scene {
         match self.cell.front {
             Front::Http1 => Asker::http1(self.router.http(), None).await,
             Front::Http1Tls => Asker::http1(self.router.https(), Some(&self.tls)).await,
+            Front::Http2 => Asker::http2(self.router.https(), &self.tls).await,
         }
     }
 
@@ -168,9 +192,13 @@ impl Scene {
 
 fn door(behind: Behind, router: &RouterUnderTest, id: &InstanceId) -> Door {
     let pki = &router.scene.pki;
+    let for_anybody = || ServerTls::new(&pki.instances.instance(id).issue());
+    const HTTP2: &[&str] = &["h2", "http/1.1"];
     match behind {
         Behind::Http1 => Door::Plain,
-        Behind::Http1Tls => ServerTls::new(&pki.instances.instance(id).issue()).into(),
+        Behind::Http1Tls => for_anybody().into(),
         Behind::Http1Mutual => pki.door(id).into(),
+        Behind::Http2Tls => for_anybody().alpn(HTTP2).into(),
+        Behind::Http2Mutual => pki.door(id).alpn(HTTP2).into(),
     }
 }

@@ -1,13 +1,14 @@
 //! A POST is delivered once or not at all, whatever becomes of the endpoints that are tried.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::collections::HashMap;
 
 use trueroute_testkit::{
-    Registration, ReservedPort,
-    peers::{Line, Peer, certificate_of_another_instance},
+    App, ReservedPort,
+    app::Reply,
+    peers::{
+        Line, Peer, certificate_of_another_instance,
+        http2::{Http2, code, kind, speaks_http2},
+    },
 };
 
 use super::{
@@ -17,17 +18,12 @@ use super::{
 
 const HOST: &str = "once.example";
 
-/// Whose requests arrived how often.
-type Deliveries = Arc<Mutex<HashMap<String, u32>>>;
-
 /// How an endpoint fails the requests that it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Vice {
-    /// None: it answers.
-    Good,
-    /// Resets when it has the head.
+    /// Resets the connection when it has the head.
     ResetsAtTheHead,
-    /// Resets when it has all.
+    /// Resets the connection when it has all.
     ResetsAtTheEnd,
     /// Closes when it has all.
     ClosesAtTheEnd,
@@ -37,101 +33,157 @@ enum Vice {
     Garbage,
     /// Answers, and closes at the next request on the connection.
     ServesOnce,
+    /// Resets the stream when it has the head.
+    ResetsTheStream,
+    /// Says that it has not looked at the stream.
+    RefusesTheStream,
+    /// Says that it looks at no further stream, this one included.
+    GoesAway,
+    /// The same, but it has looked at this one, and closes.
+    GoesAwayWithIt,
+}
+use Vice::*;
+
+impl Vice {
+    const HTTP1: &[Self] = &[ResetsAtTheHead, ResetsAtTheEnd, ClosesAtTheEnd, ClosesAtOnce, Garbage, ServesOnce];
+    const HTTP2: &[Self] = &[
+        ResetsAtTheHead,
+        ClosesAtTheEnd,
+        ClosesAtOnce,
+        Garbage,
+        ServesOnce,
+        ResetsTheStream,
+        RefusesTheStream,
+        GoesAway,
+        GoesAwayWithIt,
+    ];
+
+    /// Whether the endpoint says, or shows, that no app had the request.
+    fn is_proof(self) -> bool {
+        matches!(self, ClosesAtOnce | RefusesTheStream | GoesAway)
+    }
+
+    fn peer(self, scene: &Scene) -> Peer {
+        match scene.cell.behind.is_http2() {
+            false => Peer::scripted(scene.door(), move |line| fail(line, self)),
+            true => speaks_http2(scene.door(), move |talk| fail_http2(talk, self)),
+        }
+    }
 }
 
-const VICES: [Vice; 6] = [
-    Vice::ResetsAtTheHead,
-    Vice::ResetsAtTheEnd,
-    Vice::ClosesAtTheEnd,
-    Vice::ClosesAtOnce,
-    Vice::Garbage,
-    Vice::ServesOnce,
-];
-
-async fn fail(mut line: Line, vice: Vice, deliveries: Deliveries) {
-    let note = |head: String| {
-        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        *deliveries.lock().unwrap().entry(path).or_default() += 1;
-    };
-    if vice == Vice::ClosesAtOnce {
+async fn fail(mut line: Line, vice: Vice) {
+    if vice == ClosesAtOnce {
         return line.hang_up().await;
     }
     for turn in 0.. {
-        let head = match vice {
-            Vice::ResetsAtTheHead => line.head().await,
+        let request = match vice {
+            ResetsAtTheHead => line.head().await,
             _ => line.request().await,
         };
-        let Some(head) = head else { return };
-        note(head);
+        if request.is_none() {
+            return;
+        }
         match vice {
-            Vice::ResetsAtTheHead | Vice::ResetsAtTheEnd => return line.reset(),
-            Vice::ClosesAtTheEnd => return line.hang_up().await,
-            Vice::Garbage => {
+            ResetsAtTheHead | ResetsAtTheEnd => return line.reset(),
+            Garbage => {
                 let _ = line.send("no answer\r\n\r\n").await;
                 return line.hang_up().await;
             }
-            Vice::ServesOnce if turn > 0 => return line.hang_up().await,
-            Vice::ServesOnce | Vice::Good | Vice::ClosesAtOnce => {
+            ServesOnce if turn == 0 => {
                 let _ = line.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
             }
+            _ => return line.hang_up().await,
         }
     }
+}
+
+async fn fail_http2(mut talk: Http2, vice: Vice) {
+    talk.send(kind::SETTINGS, 0, 0, []).await;
+    if vice == ClosesAtOnce {
+        return talk.hang_up().await;
+    }
+    for turn in 0.. {
+        let Some(stream) = talk.request().await else { return };
+        match vice {
+            ResetsAtTheHead => return talk.reset_connection(),
+            Garbage => talk.send(kind::HEADERS, 0xff, stream, *b"no answer").await,
+            ServesOnce if turn == 0 => talk.ok(stream).await,
+            ResetsTheStream => talk.reset(stream, code::INTERNAL_ERROR).await,
+            RefusesTheStream => talk.reset(stream, code::REFUSED_STREAM).await,
+            GoesAway => talk.go_away(0, code::NO_ERROR).await,
+            GoesAwayWithIt => {
+                talk.go_away(stream, code::INTERNAL_ERROR).await;
+                return talk.hang_up().await;
+            }
+            _ => return talk.hang_up().await,
+        }
+    }
+}
+
+/// What became of a POST: status, times at the good endpoint, times at the bad one.
+type Outcome = (u16, u64, u64);
+
+/// Posts to a pool of a good endpoint, one with this vice, and some that are not there or somebody else.
+async fn post(scene: &Scene, good: &App, vice: Vice) -> Vec<(String, Outcome)> {
+    let bad = vice.peer(scene);
+    let refuses = ReservedPort::new();
+    let other = certificate_of_another_instance(&scene.router.scene.pki.instances);
+    let mut places = vec![good.addr(), bad.addr(), refuses.addr()];
+    if scene.cell.behind.is_tls() {
+        places.push(other.addr());
+    }
+    let registrations: Vec<_> = places.into_iter().map(|place| scene.registration(HOST, place)).collect();
+    let mut outcomes = Vec::new();
+    let mut asker = scene.asker().await;
+    for body in [Body::None, Body::Length(1), Body::Length(100_000), Body::Pieces(100_000, vec![])] {
+        // Marked and pruned ones are tried again with each kind of body.
+        for registration in &registrations {
+            scene.router.unregister(registration).await;
+            scene.router.register(registration).await;
+        }
+        for _ in 0..4 {
+            let before = (good.requests(), bad.requests());
+            let path = format!("/{vice:?}/{}", outcomes.len());
+            let answer = asker.ask(&Ask::new("POST", HOST, &path).body(body.clone())).await;
+            let outcome = (answer.status, good.requests() - before.0, bad.requests() - before.1);
+            outcomes.push((format!("{vice:?}, {body:?}: {}", answer.text()), outcome));
+        }
+    }
+    for registration in registrations {
+        scene.router.unregister(&registration).await;
+    }
+    assert_eq!(other.requests(), 0, "{:?}: somebody else got a request", scene.cell);
+    outcomes
 }
 
 #[tokio::test]
 async fn a_post_is_never_delivered_twice() {
     everywhere(async |cell: Cell| {
         let scene = Scene::new(cell).await;
-        let deliveries = Deliveries::default();
-        let peer = |vice: Vice| {
-            let noted = Arc::clone(&deliveries);
-            Peer::scripted(scene.door(), move |line: Line| fail(line, vice, Arc::clone(&noted)))
-        };
-        let good = peer(Vice::Good);
-        // Endpoints of which some fail before they have anything, so that there is a reason to go on, and a place to
-        // go to.
-        let (refuses, other) =
-            (ReservedPort::new(), certificate_of_another_instance(&scene.router.scene.pki.instances));
-        let mut number = 0;
-        for vice in VICES {
-            let bad = peer(vice);
-            let mut registered = Vec::new();
-            let mut places = vec![good.addr(), bad.addr(), refuses.addr()];
-            if cell.behind.is_tls() {
-                places.push(other.addr());
-            }
-            for address in places {
-                let registration = match cell.behind.is_tls() {
-                    false => Registration::plain(address),
-                    true => Registration::tls(address, &scene.id.instance),
+        let good = App::builder("good").door(scene.door()).rule(|_| Reply::text("ok")).start();
+        let vices = if cell.behind.is_http2() { Vice::HTTP2 } else { Vice::HTTP1 };
+        for vice in vices {
+            let outcomes = post(&scene, &good, *vice).await;
+            for (case, (status, by_good, by_bad)) in &outcomes {
+                let right = match (status, by_good, by_bad) {
+                    (200, 1, 0) | (502, 0, 0 | 1) => true,
+                    (200, 0, 1) => *vice == ServesOnce,
+                    (200, 1, _) => vice.is_proof(),
+                    (502, 0, _) => vice.is_proof(),
+                    _ => false,
                 };
-                let registration = registration.uri(HOST).app("once");
-                scene.router.register(&registration).await;
-                registered.push(registration);
+                assert!(right, "{cell:?}, {case}: {status}, {by_good} and {by_bad} times");
             }
-            let mut asker = scene.asker().await;
-            for body in [Body::Length(1), Body::Length(100_000), Body::Pieces(100_000, vec![]), Body::None] {
-                for _ in 0..5 {
-                    number += 1;
-                    let path = format!("/{number}");
-                    let answer = asker.ask(&Ask::new("POST", HOST, &path).body(body.clone())).await;
-                    let times = deliveries.lock().unwrap().get(&path).copied().unwrap_or_default();
-                    let named = format!("{cell:?}, {vice:?}, {body:?}: {}", answer.text());
-                    match answer.status {
-                        200 => assert_eq!(times, 1, "{named}"),
-                        502 => assert!(times <= 1, "{times} times: {named}"),
-                        status => panic!("{status}: {named}"),
-                    }
-                }
-            }
-            for registration in registered {
-                scene.router.unregister(&registration).await;
+            assert!(outcomes.iter().any(|(_, (status, ..))| *status == 200), "{cell:?}, {vice:?}");
+            if *vice != ClosesAtOnce {
+                assert!(outcomes.iter().any(|(_, (.., by_bad))| *by_bad > 0), "{cell:?}, {vice:?} was never met");
             }
         }
-        let twice: Vec<_> =
-            deliveries.lock().unwrap().iter().filter(|(_, times)| **times > 1).map(|(path, _)| path.clone()).collect();
-        assert!(twice.is_empty(), "{cell:?}: {twice:?}");
-        assert!(good.requests() > 20, "{cell:?}: the good one is hardly asked");
+        let mut times: HashMap<String, u32> = HashMap::new();
+        for request in good.received() {
+            *times.entry(request.target).or_default() += 1;
+        }
+        assert!(times.values().all(|times| *times == 1), "{cell:?}: {times:?}");
         scene.ends().await;
     })
     .await;

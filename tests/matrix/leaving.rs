@@ -12,7 +12,7 @@ use super::{
 const EXITS: [Exit; 2] = [Exit::Closes, Exit::Resets];
 
 /// How far an exchange gets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     HalfAHead,
     Waiting,
@@ -74,7 +74,7 @@ async fn reach(scene: &Scene, stage: Stage) -> UnderWay {
 async fn clients_that_leave_cost_nobody_anything() {
     everywhere(async |cell: Cell| {
         let scene = Scene::new(cell).await;
-        for stage in STAGES {
+        for stage in STAGES.into_iter().filter(|stage| *stage != Tunnel || cell.front.switches()) {
             for exit in EXITS {
                 let case = format!("{stage:?}, {exit:?}");
                 reach(&scene, stage).await.leave(exit).await;

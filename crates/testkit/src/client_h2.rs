@@ -7,15 +7,12 @@ pub mod raw;
 use std::{fmt, future::poll_fn, io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use h2::{
-    RecvStream, SendStream,
-    client::{ResponseFuture, SendRequest},
-};
+use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Request, StatusCode};
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-pub use h2::{Reason, client::Builder};
+pub use h2::{Error, Reason, RecvStream, SendStream, client::Builder};
 
 use crate::tls::ClientTls;
 
@@ -25,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Client {
     /// Opens streams; clones share the connection.
     pub send: SendRequest<Bytes>,
-    driver: JoinHandle<Result<(), h2::Error>>,
+    driver: JoinHandle<Result<(), Error>>,
 }
 
 impl fmt::Debug for Client {
@@ -99,31 +96,31 @@ impl Client {
     }
 
     /// Sends a head, and ends the stream with it if nothing follows. Waits until the server allows another stream.
-    pub async fn start(&self, request: Request<()>, is_all: bool) -> Result<Call, h2::Error> {
+    pub async fn start(&self, request: Request<()>, is_all: bool) -> Result<Call, Error> {
         let mut send = late(self.send.clone().ready()).await?;
         let (response, body) = send.send_request(request, is_all)?;
         Ok(Call { response, body })
     }
 
     /// A whole exchange with a request that has no body.
-    pub async fn ask(&self, request: Request<()>) -> Result<Response, h2::Error> {
+    pub async fn ask(&self, request: Request<()>) -> Result<Response, Error> {
         self.start(request, true).await?.whole().await
     }
 
     /// A GET.
-    pub async fn get(&self, host: &str, path: &str) -> Result<Response, h2::Error> {
+    pub async fn get(&self, host: &str, path: &str) -> Result<Response, Error> {
         self.ask(get(host, path)).await
     }
 
     /// A whole exchange with a body, sent as fast as it is taken.
-    pub async fn send(&self, request: Request<()>, body: impl Into<Bytes>) -> Result<Response, h2::Error> {
+    pub async fn send(&self, request: Request<()>, body: impl Into<Bytes>) -> Result<Response, Error> {
         let mut call = self.start(request, false).await?;
         call.body.send_data(body.into(), true)?;
         call.whole().await
     }
 
     /// Waits until the connection has ended, as it does after GOAWAY; the error if it did not end in order.
-    pub async fn ended(self) -> Result<(), h2::Error> {
+    pub async fn ended(self) -> Result<(), Error> {
         let Self { send, driver } = self;
         let ended = late(driver).await.expect("the driver does not panic");
         drop(send);
@@ -143,12 +140,12 @@ impl Client {
 
 impl Call {
     /// The head; its body is read by [`data`] and [`rest`].
-    pub async fn head(self) -> Result<http::Response<RecvStream>, h2::Error> {
+    pub async fn head(self) -> Result<http::Response<RecvStream>, Error> {
         late(self.response).await
     }
 
     /// The whole answer.
-    pub async fn whole(self) -> Result<Response, h2::Error> {
+    pub async fn whole(self) -> Result<Response, Error> {
         let Self { response, body: _body } = self;
         let (head, mut incoming) = late(response).await?.into_parts();
         let (body, trailers) = rest(&mut incoming).await?;
@@ -157,14 +154,14 @@ impl Call {
 }
 
 /// The next piece of a body, which is given back to the server's windows; none at the end.
-pub async fn data(body: &mut RecvStream) -> Result<Option<Bytes>, h2::Error> {
+pub async fn data(body: &mut RecvStream) -> Result<Option<Bytes>, Error> {
     let Some(piece) = late(body.data()).await.transpose()? else { return Ok(None) };
     body.flow_control().release_capacity(piece.len())?;
     Ok(Some(piece))
 }
 
 /// All that comes of a body until its end, and the trailers.
-pub async fn rest(body: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+pub async fn rest(body: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), Error> {
     let mut all = Vec::new();
     while let Some(piece) = data(body).await? {
         all.extend_from_slice(&piece);
@@ -173,7 +170,7 @@ pub async fn rest(body: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>),
 }
 
 /// Sends `piece` as the server's windows open.
-pub async fn send_data(body: &mut SendStream<Bytes>, mut piece: Bytes, is_last: bool) -> Result<(), h2::Error> {
+pub async fn send_data(body: &mut SendStream<Bytes>, mut piece: Bytes, is_last: bool) -> Result<(), Error> {
     while !piece.is_empty() {
         body.reserve_capacity(piece.len());
         while body.capacity() == 0 {

@@ -9,7 +9,10 @@ use http::{
 
 use crate::{
     failure::BadResponse,
-    headers::hop_by_hop::{is_of_connection, is_ours},
+    headers::{
+        hop_by_hop::{is_of_connection, is_ours},
+        trailers::may_trail,
+    },
     upstream::{
         request::{BodyFraming, RequestHead},
         response::{self, Framing, Head},
@@ -66,7 +69,7 @@ fn path(target: &str) -> PathAndQuery {
     whole.unwrap_or_else(|| PathAndQuery::from_static("/"))
 }
 
-/// Trailers of a request as they go to the endpoint: none of what only the router may say.
+/// Trailers of a request as they go to the endpoint: none of what must stand in the head.
 pub(super) fn trailers(fields: HeaderMap) -> HeaderMap {
     let mut name = None;
     let named = fields.into_iter().filter_map(|(next, value)| {
@@ -74,7 +77,7 @@ pub(super) fn trailers(fields: HeaderMap) -> HeaderMap {
         name = next.or_else(|| name.take());
         Some((name.clone()?, value))
     });
-    named.filter(|(name, _)| !is_ours(name.as_str())).collect()
+    named.filter(|(name, _)| may_trail(name.as_str())).collect()
 }
 
 /// The head of a response; `ended` says that nothing follows it.
