@@ -19,6 +19,7 @@ use crate::{
 
 mod accepted;
 mod demand;
+mod described;
 mod hello;
 mod linger;
 mod offer;
@@ -26,6 +27,7 @@ mod refusal;
 
 pub use accepted::Accepted;
 use demand::{Demand, Terms};
+pub use described::Description;
 use linger::linger;
 pub use offer::{Offer, Suite};
 pub use refusal::AcceptRefusal;

@@ -21,7 +21,7 @@ mod problem;
 pub mod secret;
 mod tls;
 
-pub use cluster::{Cluster, Limits};
+pub use cluster::Cluster;
 use fields::{Fields, Node, Notes};
 pub use listener::Listener;
 pub use problem::{BootstrapError, Problem, Problems};

@@ -3,31 +3,39 @@
 //! Owns the life of the whole: what is spawned here ends here. Promises: no error of `accept` and no panic of one
 //! connection ends the sidecar; a stop first tells the routers, then closes the doors, then lets connections finish.
 
-use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, OwnedSemaphorePermit},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use trueroute_identity::trust::{self, Trust, TrustError};
+use trueroute_identity::trust::TrustError;
 
 use crate::{
-    admission::{Admission, Place},
-    descriptors, keeper,
+    admin::{Controls, House, Started},
+    admission::Place,
+    keeper,
     log::chain,
-    presented::Presented,
     register::{self, Registrar},
-    seldom::Seldom,
-    settings::{Caps, ClientCa, Drain, Listener, Mode, Pem, Settings},
+    settings::{AdminAddress, Drain, Settings},
     stats::{Event, Stats},
     terminate::{Door, pause_after},
 };
 
-/// Connections that the kernel keeps for us while accepting waits.
-const BACKLOG: u32 = 1024;
+mod entrance;
+
+use entrance::{AdminEntrance, Entrance, Fit, Room};
 
 /// Why the sidecar can not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +50,15 @@ pub enum StartError {
         listener: String,
         /// The address as configured.
         address: SocketAddr,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// The admin pages can not be put up.
+    #[error("the admin pages can not be put up at {address}")]
+    Admin {
+        /// The address as configured.
+        address: AdminAddress,
         /// What the system says.
         #[source]
         cause: io::Error,
@@ -77,7 +94,8 @@ impl Sidecar {
     /// Whatever no waiting can repair: an address that can't be bound, a client CA without authorities.
     pub async fn bind(settings: Settings) -> Result<Bound, StartError> {
         let stats = Arc::new(Stats::default());
-        let stopping = CancellationToken::new();
+        let controls = Controls::default();
+        let stopping = controls.drain.clone();
         let fit = Fit::measure();
         let mut entrances = Vec::with_capacity(settings.listeners.len());
         for listener in settings.listeners.iter().cloned() {
@@ -96,11 +114,17 @@ impl Sidecar {
             }
             None => None,
         };
+        let admin = match settings.admin {
+            Some(admin) => Some(AdminEntrance::open(admin).await?),
+            None => None,
+        };
         Ok(Bound {
             entrances,
+            admin,
+            controls,
+            started: Started::now(),
             registrar,
             stats,
-            stopping,
             reload_interval: settings.reload_interval,
             watch: settings.watch,
             look_now: Arc::new(Notify::new()),
@@ -113,10 +137,12 @@ impl Sidecar {
 #[derive(Debug)]
 pub struct Bound {
     entrances: Vec<Entrance>,
+    admin: Option<AdminEntrance>,
+    controls: Controls,
+    started: Started,
     registrar: Option<Registrar>,
     stats: Arc<Stats>,
-    stopping: CancellationToken,
-    reload_interval: std::time::Duration,
+    reload_interval: Duration,
     watch: bool,
     look_now: Arc<Notify>,
     drain: Drain,
@@ -141,6 +167,12 @@ impl Bound {
         Arc::clone(&self.stats)
     }
 
+    /// The address of the admin pages, where they have a port.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.door.address()
+    }
+
     /// Notify it to have the certificate files read at once.
     #[must_use]
     pub fn look_now(&self) -> Arc<Notify> {
@@ -151,18 +183,39 @@ impl Bound {
     ///
     /// Returns when the last connection has ended, or was cut at the end of the drain time.
     pub async fn run(self, until: CancellationToken) {
-        let Self { entrances, registrar, stats, stopping, reload_interval, watch, look_now, drain } = self;
+        let Self { entrances, admin, controls, started, registrar, stats, reload_interval, watch, look_now, drain } =
+            self;
         let connections = TaskTracker::new();
         let services = TaskTracker::new();
-        let (doors_close, cut) = (CancellationToken::new(), CancellationToken::new());
+        let (doors_close, stopping, quit) = (controls.close.clone(), controls.drain.clone(), controls.quit.clone());
+        let close_later = controls.close_later.clone();
+        let cut = CancellationToken::new();
         // Whoever drops this future ends everything that it has started.
         let _end = [doors_close.clone(), stopping.clone(), cut.clone()].map(CancellationToken::drop_guard);
         let presented = entrances.iter().map(|entrance| Arc::clone(&entrance.door.presented)).collect();
         spawn_until(&services, &cut, keeper::keep_fresh(presented, reload_interval, watch, look_now));
+        if let Some(AdminEntrance { door, admin }) = admin {
+            let flats = entrances.iter().map(Entrance::flat).collect();
+            let (subject, read_only) = (admin.subject, admin.read_only);
+            let house = House { flats, stats: Arc::clone(&stats), subject, read_only, controls, started };
+            spawn_until(&services, &cut, door.serve(Arc::new(house)));
+        }
         for entrance in entrances {
             let accepting = accept(entrance.socket, entrance.door, entrance.room, connections.clone(), cut.clone());
             spawn_until(&services, &doors_close, accepting);
         }
+        let until = until.child_token();
+        let (asked_to_quit, stop) = (quit.clone(), until.clone());
+        spawn_until(&services, &cut, async move {
+            asked_to_quit.cancelled().await;
+            stop.cancel();
+        });
+        let close = doors_close.clone();
+        spawn_until(&services, &doors_close.clone(), async move {
+            close_later.cancelled().await;
+            sleep(drain.time).await;
+            close.cancel();
+        });
         match registrar {
             // Traffic goes on while the routers are told: they go on sending until they have heard it.
             Some(registrar) => registrar.run(until).await,
@@ -172,9 +225,13 @@ impl Bound {
         stopping.cancel();
         connections.close();
         let open = stats.active();
-        tracing::info!(open, limit_s = drain.time.as_secs(), "Stopped accepting");
-        if timeout(drain.time, connections.wait()).await.is_err() {
-            tracing::warn!(open = stats.active(), "Cut the connections that outlived the drain");
+        let limit = if quit.is_cancelled() { Duration::ZERO } else { drain.time };
+        tracing::info!(open, limit_s = limit.as_secs(), "Stopped accepting");
+        tokio::select! {
+            ended = timeout(limit, connections.wait()) => if ended.is_err() {
+                tracing::warn!(open = stats.active(), "Cut the connections that outlived the drain");
+            },
+            () = quit.cancelled() => {}
         }
         cut.cancel();
         connections.wait().await;
@@ -189,93 +246,6 @@ fn spawn_until(tracker: &TaskTracker, end: &CancellationToken, work: impl Future
     tracker.spawn(async move {
         let _ = end.run_until_cancelled(work).await;
     });
-}
-
-/// One listener, bound.
-#[derive(Debug)]
-struct Entrance {
-    socket: TcpListener,
-    address: SocketAddr,
-    door: Arc<Door>,
-    room: Room,
-}
-
-/// How many connections the descriptors allow, all listeners together.
-struct Fit {
-    most: usize,
-    shared: Arc<Semaphore>,
-}
-
-impl Fit {
-    fn measure() -> Self {
-        let most = descriptors::connections_that_fit().min(Semaphore::MAX_PERMITS);
-        Self { most, shared: Arc::new(Semaphore::new(most)) }
-    }
-}
-
-/// How many connections may come in through one listener.
-#[derive(Debug)]
-struct Room {
-    connections: Arc<Semaphore>,
-    admission: Arc<Admission>,
-}
-
-impl Room {
-    fn new(caps: Caps, fit: &Fit) -> Self {
-        let connections = match caps.connections {
-            Some(cap) => Arc::new(Semaphore::new(cap.clamp(1, fit.most))),
-            None => Arc::clone(&fit.shared),
-        };
-        Self { connections, admission: Admission::new(caps.handshakes) }
-    }
-}
-
-impl Entrance {
-    fn open(
-        listener: Listener,
-        drain: Drain,
-        stats: &Arc<Stats>,
-        stopping: &CancellationToken,
-        fit: &Fit,
-    ) -> Result<Self, StartError> {
-        check_client_ca(&listener.mode)?;
-        let address = listener.listen;
-        let bound = listen(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (address, socket) =
-            bound.map_err(|cause| StartError::Listen { listener: listener.name.clone(), address, cause })?;
-        let stats = Stats::part_of(stats);
-        let presented = Presented::new(&listener, stopping, &stats);
-        presented.look();
-        let room = Room::new(listener.caps, fit);
-        let (name, mode) = (&listener.name, listener.mode.name());
-        tracing::info!(name, %address, app = %listener.app, mode, "Listening");
-        let door = Arc::new(Door { listener, presented, drain, stats, seldom: Seldom::default() });
-        Ok(Self { socket, address, door, room })
-    }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restart must not wait for the old process's connections to leave TIME_WAIT.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// An operator who asks for strict with a file that proves nobody should hear of it at once, not at the first request.
-///
-/// A secret may come later, as Diego's does.
-fn check_client_ca(mode: &Mode) -> Result<(), StartError> {
-    let Mode::Strict { client_ca: ClientCa::Given(pem), .. } = mode else { return Ok(()) };
-    let (name, pem) = match pem {
-        Pem::Text(text) => ("trusted_ca".to_owned(), text.to_string()),
-        Pem::File(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|cause| StartError::ClientCaFile { path: path.clone(), cause })?;
-            (path.display().to_string(), text)
-        }
-    };
-    Trust::new(&[trust::Source { name: &name, pem: &pem }], false).map(|_| ()).map_err(StartError::ClientCa)
 }
 
 /// Accepts for ever.

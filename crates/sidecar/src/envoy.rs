@@ -64,6 +64,8 @@ pub struct Own {
     pub on_refused: OnRefused,
     /// Whether the admin pages change nothing.
     pub admin_read_only: bool,
+    /// Whether `/stats` shows figures although the bootstrap rejects all.
+    pub keep_stats: bool,
     /// Unfinished handshakes at a time.
     pub max_handshakes: Option<usize>,
     /// Connections at a time.
@@ -115,6 +117,7 @@ Terminates TLS beside an app, configured by an Envoy bootstrap as Diego writes i
 Beyond Envoy's:
       --on-refused WORD        what a router sees when the app refuses: rst, alert or fin (rst)
       --admin-read-only        refuse requests to the admin pages that change something
+      --keep-stats             show figures at /stats although the bootstrap rejects all
       --max-handshakes N       unfinished handshakes at a time (1024)
       --max-connections N      connections at a time (by the descriptor limit)
       --handshake-timeout-s S  time for a whole handshake (5)
@@ -174,6 +177,7 @@ impl CommandLine {
             "-h" | "--help" => self.task = Task::Help,
             "--on-refused" => self.own.on_refused = on_refused(flag, &words.value(flag)?)?,
             "--admin-read-only" => self.own.admin_read_only = true,
+            "--keep-stats" => self.own.keep_stats = true,
             "--max-handshakes" => self.own.max_handshakes = Some(words.count(flag)?),
             "--max-connections" => self.own.max_connections = Some(words.count(flag)?),
             "--handshake-timeout-s" => {

@@ -11,8 +11,8 @@ use tracing::level_filters::LevelFilter;
 use crate::{
     log::chain,
     settings::{
-        AddressError, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode, NatsServer, OnRefused,
-        Registration, Settings, Timeouts, host_and_port,
+        AddressError, Admin, AdminAddress, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode,
+        NatsServer, OnRefused, Registration, Settings, Timeouts, host_and_port,
     },
 };
 
@@ -47,6 +47,13 @@ pub struct Flags {
     /// Least important log lines to write
     #[arg(long, value_enum, default_value = "info")]
     log_level: LevelWord,
+
+    /// Address of the admin pages: IP:PORT, or the path of a Unix socket; the app can reach them too
+    #[arg(long, value_name = "ADDRESS", value_parser = admin_address)]
+    admin: Option<AdminAddress>,
+    /// Refuse requests to the admin pages that change something
+    #[arg(long, requires = "admin")]
+    admin_read_only: bool,
 
     #[command(flatten)]
     limits: Limits,
@@ -145,6 +152,18 @@ fn advertised(text: &str) -> Result<Advertised, AddressError> {
 }
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("expected IP:PORT, or a path with a slash")]
+struct AdminAddressError;
+
+fn admin_address(text: &str) -> Result<AdminAddress, AdminAddressError> {
+    match text.parse() {
+        Ok(address) => Ok(AdminAddress::Tcp(address)),
+        Err(_) if text.contains('/') => Ok(AdminAddress::Socket(text.into())),
+        Err(_) => Err(AdminAddressError),
+    }
+}
+
+#[derive(Clone, Copy, Debug, thiserror::Error)]
 enum RouteError {
     #[error("a route is HOST[/PATH] without a scheme")]
     Scheme,
@@ -215,7 +234,10 @@ impl Flags {
             },
             ..Listener::new(self.listen, self.app, identity, mode)
         };
+        let read_only = self.admin_read_only;
+        let admin = self.admin.map(|address| Admin { read_only, ..Admin::new(address) });
         Ok(Settings {
+            admin,
             registration,
             reload_interval: Duration::from_millis(limits.reload_interval_ms),
             drain: Drain { time: Duration::from_secs(limits.drain_time_s), ..Drain::default() },
@@ -342,6 +364,18 @@ mod tests {
     }
 
     #[test]
+    fn the_admin_pages_have_a_port_or_a_socket() {
+        assert!(read(BASE).unwrap().admin.is_none());
+        for (address, expected) in [
+            ("127.0.0.1:61003", AdminAddress::Tcp(([127, 0, 0, 1], 61003).into())),
+            ("/run/admin.sock", AdminAddress::Socket("/run/admin.sock".into())),
+        ] {
+            let admin = read(&format!("{BASE} --admin {address} --admin-read-only")).unwrap().admin.unwrap();
+            assert_eq!((admin.address, admin.read_only), (expected, true));
+        }
+    }
+
+    #[test]
     fn wrong_flags_are_named() {
         let table = [
             (BASE.replace("--app 127.0.0.1:8080", ""), "--app"),
@@ -363,6 +397,8 @@ mod tests {
             (format!("{BASE} {NATS} --tag novalue"), "--tag"),
             (format!("{BASE} --client-ca ca {NATS} --plain-port 80"), "--plain-port"),
             (format!("{BASE} --max-handshakes 0"), "--max-handshakes"),
+            (format!("{BASE} --admin somewhere"), "--admin"),
+            (format!("{BASE} --admin-read-only"), "--admin"),
             (format!("{BASE} --handshake-timeout-s 0"), "--handshake-timeout-s"),
         ];
         for (line, flag) in table {

@@ -6,6 +6,10 @@
 use std::{
     fmt::{self, Write as _},
     io::Write as _,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -15,9 +19,10 @@ use tracing::{
     level_filters::LevelFilter,
 };
 use tracing_subscriber::{
-    Layer,
+    Layer, Registry,
     filter::Targets,
     layer::{Context, SubscriberExt},
+    reload,
     util::SubscriberInitExt,
 };
 
@@ -26,8 +31,40 @@ use tracing_subscriber::{
 /// Other crates stay silent: what matters of theirs is told here, once, and not at every attempt to reconnect.
 /// Does nothing if the process has a subscriber already.
 pub fn start(level: LevelFilter) {
-    let ours = Targets::new().with_target("trueroute_sidecar", level).with_target("trueroute_identity", level);
-    let _ = tracing_subscriber::registry().with(Lines.with_filter(ours)).try_init();
+    let (filter, handle) = reload::Layer::new(ours(level));
+    if tracing_subscriber::registry().with(Lines.with_filter(filter)).try_init().is_ok() {
+        // Set together with the one subscriber of the process, so never twice.
+        let _ = HANDLE.set(handle);
+        LEVEL.store(rank(level), Relaxed);
+    }
+}
+
+/// Changes the level while the process runs; whether there is a log of ours to change.
+pub fn set_level(level: LevelFilter) -> bool {
+    let changed = HANDLE.get().is_some_and(|handle| handle.reload(ours(level)).is_ok());
+    if changed {
+        LEVEL.store(rank(level), Relaxed);
+    }
+    changed
+}
+
+/// The level in force, in lower case.
+#[must_use]
+pub fn level() -> &'static str {
+    LEVELS[usize::from(LEVEL.load(Relaxed)).min(LEVELS.len() - 1)]
+}
+
+static HANDLE: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+fn rank(level: LevelFilter) -> u8 {
+    let names = LEVELS.iter().zip(0..);
+    names.into_iter().find(|(name, _)| **name == level.to_string()).map_or(0, |(_, rank)| rank)
+}
+
+fn ours(level: LevelFilter) -> Targets {
+    Targets::new().with_target("trueroute_sidecar", level).with_target("trueroute_identity", level)
 }
 
 struct Lines;
@@ -110,6 +147,16 @@ impl fmt::Display for Rfc3339 {
         let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
         let millis = self.0.subsec_millis();
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+}
+
+/// A moment after 1970 in UTC, in whole seconds.
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = Rfc3339(self.0).to_string();
+        write!(f, "{}Z", text.split('.').next().unwrap_or_default())
     }
 }
 

@@ -27,23 +27,30 @@ fn main() -> ExitCode {
     }
     let asked = if envoy::is_meant(&words) { as_envoy(words, explains) } else { as_ourselves(words) };
     match asked {
-        Ok(settings) if explains => {
+        Ok((settings, _)) if explains => {
             print!("{}", explain(&settings));
             ExitCode::SUCCESS
         }
-        Ok(settings) => serve_or_say_why(settings),
+        Ok((settings, source)) => serve_or_say_why(settings, source),
         Err(code) => code,
     }
 }
 
-fn as_ourselves(words: Vec<OsString>) -> Result<Settings, ExitCode> {
+/// Where settings come from, which is where to look when something is wrong with them.
+#[derive(Clone, Copy)]
+enum Origin {
+    Flags,
+    Bootstrap,
+}
+
+fn as_ourselves(words: Vec<OsString>) -> Result<(Settings, Origin), ExitCode> {
     let flags = Flags::parse_from(words);
     log::start(flags.log_level());
-    Ok(flags.settings().unwrap_or_else(|error| error.exit()))
+    Ok((flags.settings().unwrap_or_else(|error| error.exit()), Origin::Flags))
 }
 
 /// Settings to serve with, or the end when there is nothing to serve.
-fn as_envoy(words: Vec<OsString>, explains: bool) -> Result<Settings, ExitCode> {
+fn as_envoy(words: Vec<OsString>, explains: bool) -> Result<(Settings, Origin), ExitCode> {
     let line = CommandLine::parse(words.into_iter().skip(1)).map_err(|error| {
         eprintln!("error: {error}");
         ExitCode::FAILURE
@@ -68,21 +75,18 @@ fn as_envoy(words: Vec<OsString>, explains: bool) -> Result<Settings, ExitCode> 
     for warning in line.warning().iter().chain(&bootstrap.warnings) {
         tracing::warn!("{warning}");
     }
-    if settings.admin.is_some() {
-        tracing::warn!("admin is not served yet");
-    }
     if line.task == Task::Validate && !explains {
         println!("configuration '{}' OK", line.config.unwrap_or_default().display());
         return Err(ExitCode::SUCCESS);
     }
-    Ok(settings)
+    Ok((settings, Origin::Bootstrap))
 }
 
-fn serve_or_say_why(settings: Settings) -> ExitCode {
+fn serve_or_say_why(settings: Settings, origin: Origin) -> ExitCode {
     // The default message of a panic takes several lines.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "Panicked")));
     let _ = trueroute_sidecar::raise_limit();
-    match run(settings) {
+    match run(settings, origin) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             tracing::error!(problem, "Could not start");
@@ -91,20 +95,20 @@ fn serve_or_say_why(settings: Settings) -> ExitCode {
     }
 }
 
-fn run(settings: Settings) -> Result<(), String> {
+fn run(settings: Settings, origin: Origin) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("runtime: {error}"))?;
-    let served = runtime.block_on(serve(settings));
+    let served = runtime.block_on(serve(settings, origin));
     // A name lookup may still hang in a thread; nothing waits for it.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(settings: Settings) -> Result<(), String> {
+async fn serve(settings: Settings, origin: Origin) -> Result<(), String> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM: {error}"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(|error| format!("SIGHUP: {error}"))?;
-    let bound = Sidecar::bind(settings).await.map_err(|error| explain_error(&error))?;
+    let bound = Sidecar::bind(settings).await.map_err(|error| explain_error(&error, origin))?;
     let (until, look_now) = (CancellationToken::new(), bound.look_now());
     let mut running = std::pin::pin!(bound.run(until.clone()));
     loop {
@@ -135,11 +139,13 @@ async fn first(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
     }
 }
 
-/// The error with its causes, and before it the flag to look at.
-fn explain_error(error: &StartError) -> String {
+/// The error with its causes, and before it the flag to look at if there is one.
+fn explain_error(error: &StartError, origin: Origin) -> String {
     let flag = match error {
+        _ if matches!(origin, Origin::Bootstrap) => return log::chain(error),
         StartError::NoListener | StartError::Listen { .. } => "--listen",
         StartError::ClientCaFile { .. } | StartError::ClientCa(_) => "--client-ca",
+        StartError::Admin { .. } => "--admin",
         StartError::Nats(_) => "--nats",
     };
     format!("{flag}: {}", log::chain(error))

@@ -4,20 +4,18 @@
 //! bootstrap (`envoy`). Whatever is impossible to serve is impossible to write down: a strict listener holds its client
 //! CA by type.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use trueroute_identity::accept::Offer;
 
 mod address;
+mod admin;
 mod material;
 mod registration;
 
 pub(crate) use address::host_and_port;
 pub use address::{AddressError, AppAddress};
+pub use admin::{Admin, AdminAddress, Documents, Limits, Subject};
 pub use material::{ClientCa, IdentityFiles, IdentitySource, ListenersFile, Pair, Pem, SecretFile};
 pub use registration::{Farewell, NatsServer, NatsUrlError, Registration};
 
@@ -47,33 +45,6 @@ impl Settings {
     }
 }
 
-/// Where operators look in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin {
-    /// The address.
-    pub address: AdminAddress,
-    /// Whether requests that change something are refused. The app shares the address with us.
-    pub read_only: bool,
-}
-
-/// An address of the admin pages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// A TCP port.
-    Tcp(SocketAddr),
-    /// A Unix socket.
-    Socket(PathBuf),
-}
-
-impl std::fmt::Display for AdminAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Socket(path) => path.display().fmt(f),
-        }
-    }
-}
-
 /// One door: a TLS listener in front of one port of the app.
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -81,6 +52,8 @@ pub struct Listener {
     pub name: String,
     /// What operators call the app's port.
     pub cluster: String,
+    /// What operators call the figures of this listener.
+    pub stat_prefix: String,
     /// Where to accept. Port 0 takes a free one.
     pub listen: SocketAddr,
     /// The app's plain port.
@@ -106,6 +79,7 @@ impl Listener {
         Self {
             name: format!("listener-{}-{}", app.port(), listen.port()),
             cluster: format!("service-cluster-{}", app.port()),
+            stat_prefix: format!("stats-{}-{}", app.port(), listen.port()),
             listen,
             app,
             identity: identity.into(),

@@ -15,6 +15,10 @@ pub enum Event {
     Accepted,
     /// A handshake ended well: the router's identity was proved where the mode demands it.
     HandshakeDone,
+    /// A handshake ended well in TLS 1.2.
+    SpokeTls12,
+    /// A handshake ended well in TLS 1.3.
+    SpokeTls13,
     /// The peer closed before it had sent a complete `ClientHello`: a bare TCP probe.
     HelloAbandoned,
     /// The first bytes were not TLS.

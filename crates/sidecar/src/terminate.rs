@@ -117,6 +117,8 @@ impl Door {
             Ok(mut router) => {
                 router.set_read_limit(CHUNK);
                 self.stats.count(Event::HandshakeDone);
+                let spoke = if router.speaks_tls13() { Event::SpokeTls13 } else { Event::SpokeTls12 };
+                self.stats.count(spoke);
                 Some((router, app))
             }
             Err(refusal) => {

@@ -1,6 +1,10 @@
 //! The sidecar as its neighbours see it: short stories over real sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story that can't go on must stop there, loudly")]
 
+#[path = "stories/admin.rs"]
+mod admin;
+#[path = "stories/admin_changes.rs"]
+mod admin_changes;
 #[path = "stories/diego.rs"]
 mod diego;
 #[path = "stories/envoy.rs"]

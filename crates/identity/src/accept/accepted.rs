@@ -38,6 +38,12 @@ impl Accepted {
         self.session.tls().protocol_version()
     }
 
+    /// Whether the version agreed on is TLS 1.3.
+    #[must_use]
+    pub fn speaks_tls13(&self) -> bool {
+        self.version() == Some(rustls::ProtocolVersion::TLSv1_3)
+    }
+
     /// Whether the caller said close_notify; without it an end of the stream may be a cut.
     #[must_use]
     pub fn closed_cleanly(&self) -> bool {

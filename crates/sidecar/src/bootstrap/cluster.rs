@@ -3,16 +3,10 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::fields::{Fields, Node, Notes};
-use crate::settings::AppAddress;
+use crate::settings::{AppAddress, Limits};
 
 /// Envoy's own, where a document names none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What Envoy allows where a document says nothing.
-const LIMIT: u64 = 1024;
-
-/// What Envoy allows retries where a document says nothing.
-const RETRIES: u64 = 3;
 
 /// The target of listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,28 +19,6 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// What the document allows of the cluster.
     pub limits: Limits,
-}
-
-/// Circuit breakers of the default priority, as `/clusters` shows them. Only the number of connections is enforced,
-/// and only where the document sets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections at a time.
-    pub connections: u64,
-    /// Requests that wait for a connection.
-    pub pending: u64,
-    /// Requests at a time.
-    pub requests: u64,
-    /// Retries at a time.
-    pub retries: u64,
-    /// Whether the number of connections was set, and to something that limits.
-    pub limits_connections: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { connections: LIMIT, pending: LIMIT, requests: LIMIT, retries: RETRIES, limits_connections: false }
-    }
 }
 
 /// How the addresses of a cluster are found.
@@ -161,15 +133,15 @@ fn limits(node: &Node<'_>, notes: &mut Notes) -> Limits {
         for threshold in fields.take("thresholds").list(notes) {
             let read = threshold.fields(notes, |fields, notes| {
                 fields.pass_over(&["priority", "track_remaining"]);
+                let usual = Limits::default();
+                let connections = fields.take("max_connections").number(notes);
                 let mut limit = |key, otherwise| fields.take(key).number(notes).unwrap_or(otherwise);
-                let unset = u64::MAX;
-                let connections = limit("max_connections", unset);
                 Limits {
-                    connections: if connections == unset { LIMIT } else { connections },
-                    pending: limit("max_pending_requests", LIMIT),
-                    requests: limit("max_requests", LIMIT),
-                    retries: limit("max_retries", RETRIES),
-                    limits_connections: connections < u64::from(u32::MAX),
+                    connections: connections.unwrap_or(usual.connections),
+                    pending: limit("max_pending_requests", usual.pending),
+                    requests: limit("max_requests", usual.requests),
+                    retries: limit("max_retries", usual.retries),
+                    limits_connections: connections.is_some_and(|most| most < u64::from(u32::MAX)),
                 }
             });
             first.get_or_insert(read);

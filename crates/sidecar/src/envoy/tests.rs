@@ -58,11 +58,12 @@ fn what_can_not_be_followed_is_named() {
 #[test]
 fn what_envoy_does_not_have_can_be_set_beside_it() {
     let own = parse(
-        "-c e --on-refused alert --admin-read-only --max-handshakes 9 --max-connections 8 --handshake-timeout-s 7",
+        "-c e --on-refused alert --admin-read-only --keep-stats --max-handshakes 9 --max-connections 8 --handshake-timeout-s 7",
     );
     let expected = Own {
         on_refused: OnRefused::Alert,
         admin_read_only: true,
+        keep_stats: true,
         max_handshakes: Some(9),
         max_connections: Some(8),
         handshake_timeout: Some(Duration::from_secs(7)),

@@ -1,9 +1,11 @@
 //! From a bootstrap to settings.
 
+use serde_json::Value;
+
 use super::CommandLine;
 use crate::{
     bootstrap::{Bootstrap, Cluster},
-    settings::{Admin, Caps, Drain, Listener, Settings, Timeouts},
+    settings::{Admin, Caps, Documents, Drain, Listener, Settings, Subject, Timeouts},
 };
 
 /// What `bootstrap` and `line` come to.
@@ -18,7 +20,12 @@ pub(super) fn settings(bootstrap: &Bootstrap, line: &CommandLine) -> Settings {
     Settings {
         listeners: listeners.collect(),
         drain: Drain { time: line.drain_time, ..usual.drain },
-        admin: admin.map(|address| Admin { address, read_only: line.own.admin_read_only }),
+        admin: admin.map(|address| Admin {
+            address,
+            read_only: line.own.admin_read_only,
+            address_path: line.admin_address_path.clone(),
+            subject: subject(bootstrap, line),
+        }),
         ..usual
     }
 }
@@ -32,6 +39,7 @@ fn listener(listener: &crate::bootstrap::Listener, cluster: &Cluster, line: &Com
     Some(Listener {
         name: listener.name.clone(),
         cluster: cluster.name.clone(),
+        stat_prefix: listener.stat_prefix.clone(),
         offer: listener.offer.clone(),
         on_refused: own.on_refused,
         timeouts: Timeouts {
@@ -45,4 +53,26 @@ fn listener(listener: &crate::bootstrap::Listener, cluster: &Cluster, line: &Com
         },
         ..Listener::new(listener.address, app, identity, mode)
     })
+}
+
+fn subject(bootstrap: &Bootstrap, line: &CommandLine) -> Subject {
+    let all = |values: &[Value]| values.iter().map(|value| value.to_string().into()).collect();
+    let documents = Documents {
+        bootstrap: bootstrap.shown.bootstrap.to_string().into(),
+        dynamic_listeners: all(&bootstrap.shown.dynamic_listeners),
+        dynamic_clusters: all(&bootstrap.shown.dynamic_clusters),
+    };
+    let config = line.config.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+    Subject {
+        node_id: bootstrap.node.id.clone(),
+        node_cluster: bootstrap.node.cluster.clone(),
+        documents: Some(documents),
+        limits: bootstrap.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.limits)).collect(),
+        stats_rejected: bootstrap.stats_rejected && !line.own.keep_stats,
+        options: vec![
+            ("config_path", config),
+            ("log_level", line.log_level.to_string()),
+            ("drain_time", format!("{}s", line.drain_time.as_secs())),
+        ],
+    }
 }

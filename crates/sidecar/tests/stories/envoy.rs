@@ -17,11 +17,11 @@ use super::{
 };
 
 /// The settings that the executor's command line comes to.
-fn settings(config: &Path) -> Settings {
+pub(crate) fn settings(config: &Path) -> Settings {
     let words = ["-c", config.to_str().unwrap(), "--drain-time-s", "900", "--log-level", "critical"];
     let line = CommandLine::parse(words.map(OsString::from)).unwrap();
     let (settings, _) = line.settings().unwrap();
-    Settings { drain: Drain { idle: std::time::Duration::from_millis(50), ..settings.drain }, admin: None, ..settings }
+    Settings { drain: Drain { idle: std::time::Duration::from_millis(50), ..settings.drain }, ..settings }
 }
 
 fn run(words: &[&str]) -> (Option<i32>, String, String) {

@@ -87,6 +87,8 @@ pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     /// Where all are, in the order of the settings.
     pub(crate) addrs: Vec<SocketAddr>,
+    /// Where the admin pages are, if they have a port.
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) stop: CancellationToken,
     task: JoinHandle<()>,
@@ -96,9 +98,9 @@ impl Running {
     pub(crate) async fn start(settings: Settings) -> Self {
         let bound = Sidecar::bind(settings).await.unwrap();
         let (addr, stats, stop) = (bound.local_addr(), bound.stats(), CancellationToken::new());
-        let addrs = bound.local_addrs().collect();
+        let (addrs, admin) = (bound.local_addrs().collect(), bound.admin_addr());
         let task = tokio::spawn(bound.run(stop.clone()));
-        Self { addr, addrs, stats, stop, task }
+        Self { addr, addrs, admin, stats, stop, task }
     }
 
     /// A TLS connection as `tls` describes; an error of the handshake is an error here.
