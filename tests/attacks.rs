@@ -17,6 +17,8 @@ mod early;
 mod floods;
 #[path = "attacks/framing.rs"]
 mod framing;
+#[path = "attacks/lingering.rs"]
+mod lingering;
 #[path = "attacks/named.rs"]
 mod named;
 #[path = "attacks/names.rs"]
