@@ -37,6 +37,12 @@ const JUST_SPOKE: Duration = Duration::from_secs(1);
 /// still has to send.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
+/// More than this in one chunk leaves a buffer behind ...
+const BULK: usize = 4 * 1024;
+
+/// ... which is given back after so long without any: an idle connection must not keep it, a busy one not lose it.
+const TIDY_AFTER: Duration = Duration::from_secs(1);
+
 /// How long an orderly close may take on a connection that nobody uses.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -48,6 +54,9 @@ thread_local! {
 pub(crate) trait Stream: AsyncWrite + Unpin {
     /// Reads about one [`CHUNK`] to the end of `into` and tells how many bytes; 0 is the end of the stream.
     fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>>;
+
+    /// Gives back memory that bulk has left behind.
+    fn give_back(&mut self) {}
 
     /// Makes the coming drop a reset. Failing to do so leaves an ordinary close.
     fn reset_on_drop(&self);
@@ -102,9 +111,14 @@ where
         let next_look = pump.next_look(silence, drains);
         tokio::select! {
             biased;
-            end = poll_fn(|cx| pump.poll(cx)) => break end,
+            step = poll_fn(|cx| pump.poll_step(cx)) => match step {
+                Step::Ended(end) => break end,
+                // Once more around, with a look that comes sooner.
+                Step::LeftBulk => {}
+            },
             // Bytes flow without touching this timer; it looks for itself whether there was silence.
             () = at(next_look) => {
+                pump.tidy();
                 if let Some(end) = pump.overdue(silence, drains) {
                     break end;
                 }
@@ -135,6 +149,23 @@ enum Spoke {
     App,
 }
 
+/// Why a pump stops for a moment.
+enum Step {
+    Ended(End),
+    /// There is memory to be given back later.
+    LeftBulk,
+}
+
+/// What bulk has left behind.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Bulk {
+    #[default]
+    None,
+    /// Some, and nobody has been told.
+    Fresh,
+    Known,
+}
+
 struct Pump<'s, R, A> {
     router: R,
     app: A,
@@ -142,6 +173,7 @@ struct Pump<'s, R, A> {
     downward: Way,
     last: (Spoke, Instant),
     app_spoke: Option<Instant>,
+    bulk: Bulk,
     stats: &'s Stats,
 }
 
@@ -159,6 +191,28 @@ where
             downward: Way::default(),
             last: (Spoke::Nobody, Instant::now()),
             app_spoke: None,
+            bulk: Bulk::default(),
+        }
+    }
+
+    /// As [`Pump::poll`], and ready once when bulk has begun.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let end = self.poll(cx);
+        if let Poll::Ready(end) = end {
+            return Poll::Ready(Step::Ended(end));
+        }
+        if self.bulk == Bulk::Fresh {
+            self.bulk = Bulk::Known;
+            return Poll::Ready(Step::LeftBulk);
+        }
+        Poll::Pending
+    }
+
+    /// Gives back what bulk has left behind, if there was none for a while.
+    fn tidy(&mut self) {
+        if self.bulk != Bulk::None && self.last.1.elapsed() >= TIDY_AFTER {
+            self.router.give_back();
+            self.bulk = Bulk::None;
         }
     }
 
@@ -181,6 +235,9 @@ where
         let moved = self.upward.take_moved();
         if moved > 0 {
             self.stats.count_upward(moved);
+            if moved > BULK && self.bulk == Bulk::None {
+                self.bulk = Bulk::Fresh;
+            }
             self.last = (Spoke::Router, Instant::now());
         }
         match up {
@@ -195,6 +252,9 @@ where
     fn next_look(&self, silence: Silence, draining: bool) -> Option<Instant> {
         let (_, since) = self.last;
         let idle = silence.idle.map(|idle| since + idle);
+        // The last bytes move on without notice, so the look may come too early, and then comes again.
+        let tidy = (self.bulk != Bulk::None).then(|| Instant::now().max(since + TIDY_AFTER));
+        let idle = idle.into_iter().chain(tidy).min();
         if !draining {
             return idle;
         }
