@@ -131,6 +131,9 @@ pub enum Failure {
     /// The client is gone.
     #[error("context canceled")]
     ClientGone,
+    /// The client is there, but its body is not one.
+    #[error("malformed chunked encoding")]
+    MalformedBody,
 }
 
 /// A counter that a failure moves (gorouter.md section 11).
@@ -240,6 +243,7 @@ impl Failure {
             Self::Http2(_) => (Never, Keep, false, Some(BadGateways), "http2"),
             Self::Shared(failure) => return failure.verdict(),
             Self::ClientGone => (Never, Keep, false, None, "client_gone"),
+            Self::MalformedBody => (Never, Keep, false, None, "malformed_body"),
         };
         Verdict { retry, fate, proven_unsent, counter, reason }
     }
@@ -318,6 +322,8 @@ impl Failure {
                 | Refusal::Other(_) => endpoint(502, BAD_GATEWAY),
             },
             Self::ClientGone => endpoint(499, "499 Request Cancelled"),
+            // A load balancer in front that saw a 502 here would take the router for broken.
+            Self::MalformedBody => endpoint(400, "400 Bad Request"),
             Self::Switched => {
                 Answer { status: 502, router_error: None, cache_control: None, body: None, has_page: false }
             }

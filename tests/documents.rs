@@ -145,6 +145,7 @@ fn failures() -> Vec<Failure> {
         Failure::Shared(std::sync::Arc::new(Failure::Eof)),
         Failure::Switched,
         Failure::ClientGone,
+        Failure::MalformedBody,
     ]);
     all.iter().for_each(is_listed);
     all
@@ -179,7 +180,8 @@ fn is_listed(failure: &Failure) {
         | Failure::Http2(_)
         | Failure::Shared(_)
         | Failure::Switched
-        | Failure::ClientGone => {}
+        | Failure::ClientGone
+        | Failure::MalformedBody => {}
     }
 }
 

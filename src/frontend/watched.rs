@@ -18,17 +18,30 @@ pub struct Watched<S> {
     seat: Arc<Seat>,
     /// Whether what comes between two exchanges is the head of a request, and nothing else.
     heads: bool,
+    /// Whether anything has come.
+    begun: bool,
+}
+
+/// What a client says first that believes to be talking HTTP/2 (RFC 9113 section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// hyper leaves a connection that begins in HTTP/2 without a word, for somebody else to take it up. Nobody does here,
+/// and a bare close looks like a router that is down; so what it sees is a request that it refuses.
+fn spoil_preface(first: &mut [u8]) {
+    if first.starts_with(PREFACE) {
+        first[0] = b'p';
+    }
 }
 
 impl<S> Watched<S> {
     /// Of a client that can have one exchange at a time.
     pub fn with_heads(stream: S, seat: Arc<Seat>) -> Self {
-        Self { stream, seat, heads: true }
+        Self { stream, seat, heads: true, begun: false }
     }
 
     /// Of a client whose bytes may be anything.
     pub fn with_frames(stream: S, seat: Arc<Seat>) -> Self {
-        Self { stream, seat, heads: false }
+        Self { stream, seat, heads: false, begun: false }
     }
 
     fn note<T>(&self, wrote: Poll<T>) -> Poll<T> {
@@ -47,6 +60,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if self.heads && buffer.filled().len() > before {
             self.seat.heard();
+            if !self.begun {
+                self.begun = true;
+                spoil_preface(&mut buffer.filled_mut()[before..]);
+            }
         }
         read
     }

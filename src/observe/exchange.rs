@@ -47,6 +47,8 @@ pub struct Client {
     pub tls: bool,
     /// Whether its connection was given up, so that a body of which no more comes is not whole.
     pub gone: AtomicBool,
+    /// Whether it sent chunks that are none, after which it is heard no more.
+    pub garbled: AtomicBool,
     /// The server name that it asked for in the handshake.
     pub server_name: Option<Box<str>>,
     /// The domain to whose authorities it has proven itself (`domains`).

@@ -17,7 +17,7 @@ pub mod rules;
 pub mod tunnel;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -159,6 +159,8 @@ impl Proxy {
                 }
             }
             Err(failure) => {
+                let garbled = matches!(failure, Failure::ClientGone) && client.garbled.load(Relaxed);
+                let failure = if garbled { Failure::MalformedBody } else { failure };
                 last = unasked;
                 self.fail(&failure, exchange, wants.as_ref())
             }

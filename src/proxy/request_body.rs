@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    io,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
@@ -84,6 +85,12 @@ fn is_short(body: &Incoming, source: &Source) -> bool {
     }
 }
 
+/// Whether it is what came that is wrong, and not that no more came.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = Broken;
@@ -97,6 +104,11 @@ impl Body for RequestBody {
             None if is_short(body, &this.source) => Some(Err(Broken::Short)),
             frame => frame.map(|frame| frame.map_err(Broken::from)),
         };
+        if let (Some(Err(Broken::Hyper(error))), Source::Chunked(client)) = (&frame, &this.source)
+            && is_malformed(error)
+        {
+            client.garbled.store(true, Relaxed);
+        }
         if !matches!(frame, Some(Ok(_))) {
             this.body = None;
         }

@@ -83,7 +83,7 @@ async fn chunks_have_one_reading_or_cost_the_connection() {
         let got = send(&canary, number, body).await;
         let right = match passes {
             Some(_) => got == [200, 200],
-            None => matches!(got[..], [400 | 499]),
+            None => got == [400],
         };
         if !right {
             wrong.push(format!("{name}: {got:?}"));
@@ -165,6 +165,6 @@ async fn trailers_never_become_fields_of_the_head() {
     // Endless trailers are no way to fill memory either.
     let endless: String = (0..200_000).map(|number| format!("X-{number}: v\r\n")).collect();
     let got = send(&canary, 1000, &format!("0\r\n{endless}\r\n")).await;
-    assert!(matches!(got[..], [] | [400 | 499]), "{got:?}");
+    assert!(matches!(got[..], [] | [400]), "{got:?}");
     canary.is_well("trailers").await;
 }

@@ -20,7 +20,7 @@ fn feeds() -> Vec<(String, Vec<u16>, Vec<&'static str>)> {
             vec![200, 200],
             vec!["/body", "/next"],
         ),
-        (format!("{chunked}3\r\nGET\n0\r\n\r\n{next}"), vec![499], vec![]),
+        (format!("{chunked}3\r\nGET\n0\r\n\r\n{next}"), vec![400], vec![]),
         (
             format!(
                 "POST /body HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{next}"

@@ -9,7 +9,7 @@ use x509_parser::{
     error::X509Error,
     oid_registry::{Oid, asn1_rs::ToDer},
     prelude::FromDer,
-    x509::{AttributeTypeAndValue, X509Name},
+    x509::{AttributeTypeAndValue, RelativeDistinguishedName, X509Name},
 };
 
 use crate::{leaf, provider};
@@ -55,19 +55,16 @@ impl DistinguishedName {
         leaf::parse(certificate).map(|certificate| Self::read(certificate.subject()))
     }
 
-    /// The name whose attributes stand in `content`: a Name without its outer tag and length, as webpki keeps it.
+    /// The name whose attributes stand in `content`: a Name without its outer tag and length, as webpki keeps it. None
+    /// for what cannot be read to its end: a name that is read in part would be taken for another.
     pub(crate) fn of_content(content: &[u8]) -> Option<Self> {
-        let mut der = vec![0x30];
-        match (u8::try_from(content.len()), u16::try_from(content.len())) {
-            (Ok(short @ ..0x80), _) => der.push(short),
-            (_, Ok(long)) => {
-                der.push(0x82);
-                der.extend_from_slice(&long.to_be_bytes());
-            }
-            (_, Err(_)) => return None,
+        let (mut read, mut rest) = (Self::default(), content);
+        while !rest.is_empty() {
+            let (after, relative) = RelativeDistinguishedName::from_der(rest).ok()?;
+            relative.iter().for_each(|attribute| read.take(attribute));
+            rest = after;
         }
-        der.extend_from_slice(content);
-        X509Name::from_der(&der).ok().map(|(_, name)| Self::read(&name))
+        Some(read)
     }
 
     fn read(name: &X509Name<'_>) -> Self {
