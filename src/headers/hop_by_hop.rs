@@ -53,8 +53,9 @@ pub fn is_of_connection(name: &str) -> bool {
 }
 
 /// Removes the fields that the client's `Connection` names, except those that it must not ([`is_protected`]) and the
-/// `kept` ones, which the operator lists (`hop_by_hop_headers_to_filter`). Whether one was there.
-pub fn remove_named(headers: &mut HeaderMap, kept: &[HeaderName]) -> bool {
+/// `kept` ones, which the operator lists (`hop_by_hop_headers_to_filter`). What was removed; of several fields with
+/// one name the first.
+pub fn remove_named(headers: &mut HeaderMap, kept: &[HeaderName]) -> Vec<(HeaderName, HeaderValue)> {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -62,10 +63,13 @@ pub fn remove_named(headers: &mut HeaderMap, kept: &[HeaderName]) -> bool {
         .filter(|token| !token.eq_ignore_ascii_case("upgrade") && !token.eq_ignore_ascii_case("te"))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .collect();
-    let mut removed = false;
+    let mut removed = Vec::new();
     for name in named {
-        if !is_protected(&name) && !kept.contains(&name) {
-            removed |= headers.remove(name).is_some();
+        if !is_protected(&name)
+            && !kept.contains(&name)
+            && let Some(value) = headers.remove(&name)
+        {
+            removed.push((name, value));
         }
     }
     removed
@@ -124,7 +128,8 @@ mod tests {
         for connection in ["x-foo, keep-alive", " X-FOO ", "a,,x-foo", "close, x-Foo"] {
             let mut map = headers(&[("x-foo", "1"), ("x-bar", "2")]);
             map.insert(CONNECTION, HeaderValue::from_static(connection));
-            assert!(remove_named(&mut map, &[]), "{connection}");
+            let removed = [(HeaderName::from_static("x-foo"), HeaderValue::from_static("1"))];
+            assert_eq!(remove_named(&mut map, &[]), removed, "{connection}");
             assert!(!map.contains_key("x-foo"), "{connection}");
             assert_eq!(map["x-bar"], "2", "{connection}");
         }
@@ -169,9 +174,12 @@ mod tests {
                 for value in &connection {
                     map.append(CONNECTION, HeaderValue::from_str(value).unwrap());
                 }
-                assert_eq!(remove_named(&mut map.clone(), &[]), goes, "{connection:?}");
+                assert_eq!(!remove_named(&mut map.clone(), &[]).is_empty(), goes, "{connection:?}");
                 let kept = [HeaderName::from_static(name)];
-                assert!(!remove_named(&mut map, &kept) && map.contains_key(name), "{name} is kept when listed");
+                assert!(
+                    remove_named(&mut map, &kept).is_empty() && map.contains_key(name),
+                    "{name} is kept when listed"
+                );
             }
         }
     }

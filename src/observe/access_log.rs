@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
 pub use self::fields::{Cost, Extra, Fields, Privacy, Redact};
@@ -76,6 +76,8 @@ pub struct Entry<'a> {
     pub cost: Cost,
     /// The request's fields, for those that are logged by name.
     pub headers: &'a HeaderMap,
+    /// Those that it had before its `Connection` was obeyed, likewise.
+    pub removed: &'a [(HeaderName, HeaderValue)],
 }
 
 /// Appends the line for `entry`, line end included.

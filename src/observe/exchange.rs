@@ -12,7 +12,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Version,
+    HeaderMap, HeaderName, HeaderValue, Version,
     header::{HOST, REFERER, USER_AGENT},
     request::Parts,
 };
@@ -75,6 +75,8 @@ impl Client {
 pub struct Exchange {
     /// The request as it came, after the fields that its `Connection` names were removed.
     pub request: Parts,
+    /// The fields that its `Connection` named, for the access log.
+    pub removed: Vec<(HeaderName, HeaderValue)>,
     /// What endpoints are told about the client, once that is known.
     pub told: Option<Told>,
     /// The router's own address, if the client is shown the way that its request took.
@@ -120,6 +122,7 @@ impl Exchange {
         recorder.shard.exchange_opened();
         Box::new(Self {
             request,
+            removed: Vec::new(),
             told: None,
             shown: None,
             client,
@@ -308,6 +311,7 @@ impl Exchange {
             router_error: self.router_error.as_deref().unwrap_or_default().as_bytes(),
             cost: self.cost,
             headers,
+            removed: &self.removed,
         });
     }
 }

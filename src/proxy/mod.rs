@@ -127,12 +127,15 @@ impl Proxy {
         let may_switch = noted.upgrade && noted.connection && parts.version == Version::HTTP_11;
         let wants = if may_switch { hop_by_hop::upgrade(&parts.headers) } else { None };
         let rules = &*self.settings.rules;
-        if noted.connection && hop_by_hop::remove_named(&mut parts.headers, &rules.kept) {
+        let removed =
+            if noted.connection { hop_by_hop::remove_named(&mut parts.headers, &rules.kept) } else { Vec::new() };
+        if !removed.is_empty() {
             noted = Noted::of(&parts.headers);
         }
         client.cert.apply(&mut parts.headers, noted.client_cert);
         let id = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
+        exchange.removed = removed;
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
         let body = RequestBody::new(incoming, noted.expect, Source::of(http2, noted.codings > 0, client));
         let body = Replayable::new(body, length);

@@ -270,6 +270,11 @@ async fn fields_of_the_request_are_logged_by_name() {
             ask("GET /2 HTTP/1.1", &["Host: nowhere.example.com", "X-A: a\"b"], ""),
             "x_cf_routererror:\"unknown_route\" x_a:\"a\\\"b\" accept:\"-\" x_vcap_request_id:\"<uuid>\"",
         ),
+        (
+            // As it came, though the app does not get it.
+            ask("GET /3 HTTP/1.1", &["Connection: X-A", "X-A: one"], ""),
+            "x_cf_routererror:\"-\" x_a:\"one\" accept:\"-\" x_vcap_request_id:\"<uuid>\"",
+        ),
     ] {
         scene.exchange(&request).await;
         let line = scene.access_log_line(request.split(' ').nth(1).unwrap()).await;

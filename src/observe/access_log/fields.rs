@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use super::{
     Entry,
@@ -151,7 +151,10 @@ impl Value {
 
     fn find<'e>(&self, entry: &Entry<'e>) -> &'e [u8] {
         match self {
-            Self::Field(name) => entry.headers.get(name).map_or(b"", http::HeaderValue::as_bytes),
+            Self::Field(name) => {
+                let removed = || entry.removed.iter().find(|(removed, _)| removed == name).map(|(_, value)| value);
+                entry.headers.get(name).or_else(removed).map_or(b"", HeaderValue::as_bytes)
+            }
             Self::RequestId => entry.request_id,
             Self::ForwardedProto => entry.x_forwarded_proto,
             Self::Nowhere => b"",

@@ -34,6 +34,7 @@ pub(super) fn proxied() -> Entry<'static> {
         router_error: b"",
         cost: Cost::default(),
         headers: NO_FIELDS.get_or_init(HeaderMap::new),
+        removed: &[],
     }
 }
 

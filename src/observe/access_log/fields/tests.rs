@@ -59,13 +59,16 @@ fn request_fields_follow_the_usual_ones_in_the_order_of_the_configuration() {
     }
     headers.insert("x-vcap-request-id", HeaderValue::from_static("made up"));
     headers.insert("x-forwarded-proto", HeaderValue::from_static("made up"));
-    let entry = Entry { headers: &headers, request_id: b"ours", ..proxied() };
+    let removed = [("x-named", "away"), ("x-a", "never")];
+    let removed = removed.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    let entry = Entry { headers: &headers, removed: &removed, request_id: b"ours", ..proxied() };
     for (names, shown) in [
         (&["X-A", "Accept"][..], r#" x_cf_routererror:"-" x_a:"one" accept:"*/*""#),
         (&["accept", "x-a"], r#" x_cf_routererror:"-" accept:"*/*" x_a:"one""#),
         (&["X-A", "x-a", "Accept"], r#" x_cf_routererror:"-" x_a:"one" accept:"*/*""#),
         (&["X-Quote"], r#" x_cf_routererror:"-" x_quote:"a\"b\tc""#),
         (&["X-Empty", "X-Absent", "no name"], r#" x_cf_routererror:"-" x_empty:"-" x_absent:"-" no name:"-""#),
+        (&["X-Named", "X-A"], r#" x_cf_routererror:"-" x_named:"away" x_a:"one""#),
         (&["X-Vcap-Request-Id"], r#" x_cf_routererror:"-" x_vcap_request_id:"ours""#),
         (&["X-Forwarded-Proto"], r#" x_cf_routererror:"-" x_forwarded_proto:"http""#),
         (&[], r#" x_cf_routererror:"-""#),
