@@ -34,7 +34,7 @@ pub(super) enum Broken {
 #[derive(Default)]
 pub(super) struct Way {
     /// What the sink has not taken yet: `held[taken..]`.
-    held: Vec<u8>,
+    pub(super) held: Vec<u8>,
     taken: usize,
     stage: Stage,
     /// The sink may have bytes of ours that it has not sent.
@@ -102,7 +102,7 @@ impl Way {
     }
 
     /// Gets rid of everything held. While this is pending nothing is read: that is the back-pressure.
-    fn poll_deliver<K: Stream>(&mut self, cx: &mut Context<'_>, sink: &mut K) -> Poll<io::Result<()>> {
+    pub(super) fn poll_deliver<K: Stream>(&mut self, cx: &mut Context<'_>, sink: &mut K) -> Poll<io::Result<()>> {
         while self.taken < self.held.len() {
             match ready!(Pin::new(&mut *sink).poll_write(cx, &self.held[self.taken..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
