@@ -27,7 +27,7 @@ use crate::frame::Frames;
 
 mod wire;
 
-use wire::{Now, Waiting};
+use wire::{Nothing, Now, Waiting};
 
 /// Wire bytes of one recv at most: eight records.
 pub(crate) const SCRATCH: usize = 128 * 1024;
@@ -114,6 +114,13 @@ impl Session {
 
     pub(crate) fn set_read_limit(&mut self, bytes: usize) {
         self.read_limit = bytes;
+    }
+
+    /// Gives back what rustls has grown to hold records: it does so by itself, but not before the next read, and a
+    /// connection that has carried bulk may never see one.
+    pub(crate) fn give_back(&mut self) {
+        // Fails as the source does, and changes nothing but the size of the buffer.
+        let _ = self.tls.read_tls(&mut Nothing as &mut dyn Read);
     }
 
     /// Whether text waits that nobody has asked for.

@@ -9,10 +9,9 @@
 //!   the receiver did not take at once is copied and kept until it does.
 
 use std::{
-    cell::RefCell,
     future::{Future, poll_fn},
     io,
-    pin::{Pin, pin},
+    pin::pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -26,6 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::stats::Stats;
 
+mod way;
+
+use way::{Broken, Way, with_scratch};
+
 /// About the most that one read moves: a full TLS record. More would be fewer system calls, and as much more memory
 /// behind every peer that reads slowly.
 pub(crate) const CHUNK: usize = 16 * 1024;
@@ -37,17 +40,22 @@ const JUST_SPOKE: Duration = Duration::from_secs(1);
 /// still has to send.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
+/// More than this in one chunk leaves a buffer behind ...
+const BULK: usize = 4 * 1024;
+
+/// ... which is given back after so long without any: an idle connection must not keep it, a busy one not lose it.
+const TIDY_AFTER: Duration = Duration::from_secs(1);
+
 /// How long an orderly close may take on a connection that nobody uses.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
-
-thread_local! {
-    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(2 * CHUNK));
-}
 
 /// One side of a relay.
 pub(crate) trait Stream: AsyncWrite + Unpin {
     /// Reads about one [`CHUNK`] to the end of `into` and tells how many bytes; 0 is the end of the stream.
     fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>>;
+
+    /// Gives back memory that bulk has left behind.
+    fn give_back(&mut self) {}
 
     /// Makes the coming drop a reset. Failing to do so leaves an ordinary close.
     fn reset_on_drop(&self);
@@ -102,9 +110,14 @@ where
         let next_look = pump.next_look(silence, drains);
         tokio::select! {
             biased;
-            end = poll_fn(|cx| pump.poll(cx)) => break end,
+            step = poll_fn(|cx| pump.poll_step(cx)) => match step {
+                Step::Ended(end) => break end,
+                // Once more around, with a look that comes sooner.
+                Step::LeftBulk => {}
+            },
             // Bytes flow without touching this timer; it looks for itself whether there was silence.
             () = at(next_look) => {
+                pump.tidy();
                 if let Some(end) = pump.overdue(silence, drains) {
                     break end;
                 }
@@ -135,6 +148,23 @@ enum Spoke {
     App,
 }
 
+/// Why a pump stops for a moment.
+enum Step {
+    Ended(End),
+    /// There is memory to be given back later.
+    LeftBulk,
+}
+
+/// What bulk has left behind.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Bulk {
+    #[default]
+    None,
+    /// Some, and nobody has been told.
+    Fresh,
+    Known,
+}
+
 struct Pump<'s, R, A> {
     router: R,
     app: A,
@@ -142,6 +172,7 @@ struct Pump<'s, R, A> {
     downward: Way,
     last: (Spoke, Instant),
     app_spoke: Option<Instant>,
+    bulk: Bulk,
     stats: &'s Stats,
 }
 
@@ -159,6 +190,28 @@ where
             downward: Way::default(),
             last: (Spoke::Nobody, Instant::now()),
             app_spoke: None,
+            bulk: Bulk::default(),
+        }
+    }
+
+    /// As [`Pump::poll`], and ready once when bulk has begun.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let end = self.poll(cx);
+        if let Poll::Ready(end) = end {
+            return Poll::Ready(Step::Ended(end));
+        }
+        if self.bulk == Bulk::Fresh {
+            self.bulk = Bulk::Known;
+            return Poll::Ready(Step::LeftBulk);
+        }
+        Poll::Pending
+    }
+
+    /// Gives back what bulk has left behind, if there was none for a while.
+    fn tidy(&mut self) {
+        if self.bulk != Bulk::None && self.last.1.elapsed() >= TIDY_AFTER {
+            self.router.give_back();
+            self.bulk = Bulk::None;
         }
     }
 
@@ -181,6 +234,9 @@ where
         let moved = self.upward.take_moved();
         if moved > 0 {
             self.stats.count_upward(moved);
+            if moved > BULK && self.bulk == Bulk::None {
+                self.bulk = Bulk::Fresh;
+            }
             self.last = (Spoke::Router, Instant::now());
         }
         match up {
@@ -195,6 +251,9 @@ where
     fn next_look(&self, silence: Silence, draining: bool) -> Option<Instant> {
         let (_, since) = self.last;
         let idle = silence.idle.map(|idle| since + idle);
+        // The last bytes move on without notice, so the look may come too early, and then comes again.
+        let tidy = (self.bulk != Bulk::None).then(|| Instant::now().max(since + TIDY_AFTER));
+        let idle = idle.into_iter().chain(tidy).min();
         if !draining {
             return idle;
         }
@@ -256,136 +315,6 @@ where
             }
         }
     }
-}
-
-/// Lends the thread's scratch space, empty.
-fn with_scratch<T>(work: impl FnOnce(&mut BytesMut) -> T) -> T {
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.clear();
-        work(scratch)
-    })
-}
-
-/// The side of one direction that broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Broken {
-    Source,
-    Sink,
-}
-
-/// One direction.
-#[derive(Default)]
-struct Way {
-    /// What the sink has not taken yet: `held[taken..]`.
-    held: Vec<u8>,
-    taken: usize,
-    stage: Stage,
-    /// The sink may have bytes of ours that it has not sent.
-    unflushed: bool,
-    moved: usize,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Open,
-    /// The source has ended; the sink is to be told once it has everything.
-    Ending,
-    Ended,
-}
-
-impl Way {
-    fn is_empty(&self) -> bool {
-        self.held.is_empty() && !self.unflushed
-    }
-
-    /// Bytes that were read since the last call.
-    fn take_moved(&mut self) -> usize {
-        std::mem::take(&mut self.moved)
-    }
-
-    /// Ready once the source has ended and the sink knows it.
-    fn poll<S, K>(&mut self, cx: &mut Context<'_>, source: &mut S, sink: &mut K) -> Poll<Result<(), Broken>>
-    where
-        S: Stream,
-        K: Stream,
-    {
-        loop {
-            ready!(self.poll_deliver(cx, sink)).map_err(|_| Broken::Sink)?;
-            match self.stage {
-                Stage::Ended => return Poll::Ready(Ok(())),
-                Stage::Ending => {
-                    ready!(Pin::new(&mut *sink).poll_shutdown(cx)).or_else(already_closed).map_err(|_| Broken::Sink)?;
-                    self.stage = Stage::Ended;
-                }
-                Stage::Open => ready!(self.poll_forward(cx, source, sink))?,
-            }
-        }
-    }
-
-    /// As [`Way::poll`], but an end of the source is not passed on: after a reset was seen once, the system reports it
-    /// as an orderly end.
-    fn poll_leftovers<S, K>(&mut self, cx: &mut Context<'_>, source: &mut S, sink: &mut K) -> Poll<Result<(), Broken>>
-    where
-        S: Stream,
-        K: Stream,
-    {
-        loop {
-            ready!(self.poll_deliver(cx, sink)).map_err(|_| Broken::Sink)?;
-            if self.stage != Stage::Open {
-                return Poll::Ready(Ok(()));
-            }
-            ready!(self.poll_forward(cx, source, sink))?;
-        }
-    }
-
-    /// Gets rid of everything held. While this is pending nothing is read: that is the back-pressure.
-    fn poll_deliver<K: Stream>(&mut self, cx: &mut Context<'_>, sink: &mut K) -> Poll<io::Result<()>> {
-        while self.taken < self.held.len() {
-            match ready!(Pin::new(&mut *sink).poll_write(cx, &self.held[self.taken..]))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                n => self.taken += n,
-            }
-        }
-        // Not `clear`: an idle connection must not keep the memory.
-        self.held = Vec::new();
-        self.taken = 0;
-        if self.unflushed {
-            ready!(Pin::new(sink).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads one chunk and hands it to the sink, keeping what the sink does not take.
-    fn poll_forward<S, K>(&mut self, cx: &mut Context<'_>, source: &mut S, sink: &mut K) -> Poll<Result<(), Broken>>
-    where
-        S: Stream,
-        K: Stream,
-    {
-        with_scratch(|chunk| {
-            let count = ready!(source.poll_chunk(cx, chunk)).map_err(|_| Broken::Source)?;
-            if count == 0 {
-                self.stage = Stage::Ending;
-                return Poll::Ready(Ok(()));
-            }
-            self.moved += count;
-            self.unflushed = true;
-            let taken = match Pin::new(sink).poll_write(cx, chunk) {
-                Poll::Ready(Ok(count)) => count,
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Sink)),
-                Poll::Pending => 0,
-            };
-            self.held = chunk[taken..].to_vec();
-            self.taken = 0;
-            Poll::Ready(Ok(()))
-        })
-    }
-}
-
-/// A sink whose peer has closed both ways can't be shut down any more, and needs not be.
-fn already_closed(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotConnected { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    pub(super) fn new(session: Session, caller: Option<PeerIdentity>) -> Self {
+    pub(super) fn new(mut session: Session, caller: Option<PeerIdentity>) -> Self {
+        // Certificates are larger than most of what follows.
+        session.give_back();
         Self { session, caller }
     }
 
@@ -61,6 +63,12 @@ impl Accepted {
     /// Sets how many bytes one [`Accepted::poll_read_buf`] may take from the socket.
     pub fn set_read_limit(&mut self, bytes: usize) {
         self.session.set_read_limit(bytes);
+    }
+
+    /// Gives back the memory that bulk has left behind. For a connection that is silent for a while: where more is on
+    /// its way, it is taken again at once.
+    pub fn give_back(&mut self) {
+        self.session.give_back();
     }
 
     /// Closes with a TCP reset, to pass on a reset by the app.

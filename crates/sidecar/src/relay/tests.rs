@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::Relaxed},

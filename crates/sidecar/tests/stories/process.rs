@@ -222,3 +222,40 @@ async fn connections_cost_little_and_what_they_cost_is_given_back() {
     drop(routers);
     eventually(PATIENCE, async || anonymous() < before + 2 * 1024).await;
 }
+
+/// How many connections make a difference that stands out from the noise.
+const MANY: usize = 300;
+
+#[tokio::test]
+async fn idle_connections_cost_little_whatever_they_carried_and_closed_ones_nothing() {
+    let world = World::new();
+    let process = Process::start(&world, echoing().await, "exec \"$@\"");
+    // What is made once is not counted: the first handshake, the first large answer.
+    bulk(&mut process.call(&world).await).await;
+    let before = process.status("VmRSS:");
+    let mut routers = Vec::new();
+    for _ in 0..MANY {
+        let mut router = process.call(&world).await;
+        echo(&mut router, "hello").await;
+        routers.push(router);
+    }
+    let idle = process.status("VmRSS:");
+    for router in &mut routers {
+        bulk(router).await;
+    }
+    let per_connection = |now: u64| now.saturating_sub(before) as f64 / MANY as f64;
+    assert!(per_connection(idle) < 18.0, "{} KiB per idle connection", per_connection(idle));
+    // The buffers that carried it go back once there was none for a second.
+    eventually(PATIENCE, async || per_connection(process.status("VmRSS:")) < 18.0).await;
+    drop(routers);
+    eventually(PATIENCE, async || process.status("VmRSS:") < before + 2 * 1024).await;
+}
+
+/// Sends more than a few records and takes them back.
+async fn bulk(router: &mut TlsStream<TcpStream>) {
+    const SIZE: usize = 256 * 1024;
+    let (mut reads, mut writes) = split(router);
+    let sent = async { send(&mut writes, SIZE).await };
+    let (received, ()) = tokio::join!(receive(&mut reads, SIZE), sent);
+    assert_eq!(received, SIZE);
+}
