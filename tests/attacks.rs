@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story whose scene cannot be set must stop there")]
 
+#[path = "attacks/behind.rs"]
+mod behind;
 #[path = "attacks/canary.rs"]
 mod canary;
 #[path = "attacks/chunks.rs"]
@@ -17,6 +19,8 @@ mod early;
 mod floods;
 #[path = "attacks/framing.rs"]
 mod framing;
+#[path = "attacks/lingering.rs"]
+mod lingering;
 #[path = "attacks/named.rs"]
 mod named;
 #[path = "attacks/names.rs"]

@@ -11,6 +11,8 @@ mod asker;
 mod cell;
 #[path = "matrix/delivery.rs"]
 mod delivery;
+#[path = "matrix/dying.rs"]
+mod dying;
 #[path = "matrix/exchanges.rs"]
 mod exchanges;
 #[path = "matrix/leaving.rs"]

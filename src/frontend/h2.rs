@@ -215,7 +215,32 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
+    use crate::lifecycle::roster::{Patience, Roster};
+
+    #[test]
+    fn a_request_that_crosses_the_farewell_of_an_idle_connection_is_answered() {
+        let patience = Patience { quiet: Some(1), stall: Some(3), ..Patience::default() };
+        let roster = Roster::default();
+        let seated = roster.sit_down();
+        let streams = Streams::new(Arc::clone(seated.seat()));
+        let mut parting = Parting::default();
+        let mut look = |seconds: usize| {
+            (0..seconds).for_each(|_| roster.tick(patience));
+            parting.next(seated.seat(), &streams, false, &Context::from_waker(Waker::noop()))
+        };
+        assert_eq!(look(1), Step::Serve);
+        assert_eq!(look(1), Step::SayFarewell);
+        let crossing = streams.begin();
+        assert_eq!(look(10), Step::Serve, "its app may take its time");
+        drop(crossing);
+        assert_eq!(look(0), Step::Drop, "there is nothing left to wait for");
+        let stalls = streams.begin();
+        stalls.hand(1);
+        assert_eq!(look(4), Step::Drop);
+    }
 
     #[test]
     fn header_lists_of_a_connection_stay_within_their_budget() {

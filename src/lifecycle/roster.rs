@@ -126,15 +126,17 @@ impl Roster {
         Seated { seat, number }
     }
 
-    /// A second has passed. Asks whoever has outworn the `patience` to leave.
+    /// A second has passed. Asks whoever has outworn the `patience` to leave; or to finish, if all that it does is rest
+    /// and a request may cross the word.
     pub fn tick(&self, patience: Patience) {
         let now = self.0.second.fetch_add(1, Relaxed) + 1;
         if patience == Patience::default() {
             return;
         }
         for seat in self.seats().taken.values() {
-            if seat.has_outworn(patience, now) {
-                seat.ask(LEAVE);
+            match seat.outwears(patience, now) {
+                STAY => {}
+                what => seat.ask(what),
             }
         }
     }
@@ -166,7 +168,8 @@ impl Roster {
 }
 
 impl Seat {
-    fn has_outworn(&self, patience: Patience, now: u32) -> bool {
+    /// What it has to be asked.
+    fn outwears(&self, patience: Patience, now: u32) -> u32 {
         let Patience { quiet, silent, head, answer, stall } = patience;
         let most = match self.doing.load(Relaxed) {
             SILENT => [silent, head, quiet].into_iter().flatten().min(),
@@ -176,10 +179,15 @@ impl Seat {
             ANSWERED => answer,
             _ => quiet,
         };
-        let stuck = self.stuck.load(Relaxed);
-        outworn(most, self.since.load(Relaxed), now)
-            || (stuck > 0 && outworn(stall, stuck - 1, now))
-            || self.streams.get().and_then(Weak::upgrade).is_some_and(|streams| streams.tick(stall, answer, now))
+        let (stuck, streams) = (self.stuck.load(Relaxed), self.streams.get());
+        let stalls = (stuck > 0 && outworn(stall, stuck - 1, now))
+            || streams.and_then(Weak::upgrade).is_some_and(|streams| streams.tick(stall, answer, now));
+        match outworn(most, self.since.load(Relaxed), now) {
+            _ if stalls => LEAVE,
+            true if streams.is_some() => FINISH,
+            true => LEAVE,
+            false => STAY,
+        }
     }
 
     fn ask(&self, what: u32) {

@@ -1,8 +1,9 @@
 //! What the requests on one connection must not do to each other, and when a connection is used again.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 use trueroute_testkit::{
     Registration,
     app::Reply,
@@ -175,4 +176,30 @@ async fn a_broken_connection_fails_each_request_by_its_own_state() {
     assert_eq!(get.reader.response("GET").await.unwrap().status, 200, "it does no harm to ask again");
     assert_eq!(app.received().iter().filter(|got| got.method == "POST").count(), 1);
     assert_eq!(router.endpoints("torn.h2").await.len(), 1);
+}
+
+#[tokio::test]
+async fn one_reset_that_many_requests_waited_for_is_no_row_of_resets() {
+    let router = one_worker().start().await;
+    let id = InstanceId::of_app("a");
+    let door = http2_door(&router.scene.pki.instances.instance(&id).issue());
+    let all_wait = Arc::new(Notify::new());
+    let gate = Arc::clone(&all_wait);
+    let peer = speaks_http2(door.require_client(&router.scene.pki.routers), move |talk: Http2| {
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.notified().await;
+            talk.reset_connection();
+        }
+    });
+    router.register(&Registration::tls(peer.addr(), &id.instance).uri("crowd.h2").protocol("http2")).await;
+    let requests = join_all((0..10).map(|_| router.get("crowd.h2", "/")));
+    let reset = async {
+        eventually(PATIENCE, async || router.metric("trueroute_open_exchanges").await == 10.0).await;
+        all_wait.notify_one();
+    };
+    let (answers, ()) = tokio::join!(requests, reset);
+    assert!(answers.iter().all(|answer| answer.status == 502));
+    assert_eq!(peer.connections(), 1, "all of them waited for it");
+    assert_eq!(router.endpoints("crowd.h2").await.len(), 1, "once says nothing");
 }

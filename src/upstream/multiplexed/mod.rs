@@ -136,7 +136,7 @@ fn unsent<B: Body<Data = Bytes> + Unpin>(failed: &Arc<OpenFailed>, body: Replaya
     SendFailed {
         failure: Failure::Shared(Arc::clone(&failed.failure)),
         body: body.can_start_over().then_some(body),
-        facts: Facts { unproven: failed.unproven, origin: Some(Arc::new(failed.timings)), ..Facts::default() },
+        facts: Facts { unproven: failed.take_unproven(), origin: Some(Arc::new(failed.timings)), ..Facts::default() },
         received,
     }
 }

@@ -6,7 +6,10 @@
 use std::{
     collections::HashMap,
     hash::BuildHasherDefault,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use tokio::{sync::watch, time::Instant};
@@ -60,8 +63,7 @@ type Outcome = Option<Result<(), Arc<OpenFailed>>>;
 pub(super) struct OpenFailed {
     pub(super) failure: Arc<Failure>,
     pub(super) timings: Timings,
-    /// Whether the endpoint might have been refusing our certificate.
-    pub(super) unproven: bool,
+    unproven: AtomicBool,
 }
 
 /// How a request gets to its peer.
@@ -78,7 +80,13 @@ enum Look {
 
 impl OpenFailed {
     pub(super) fn new(failure: Failure, timings: Timings, unproven: bool) -> Self {
-        Self { failure: Arc::new(failure), timings, unproven }
+        Self { failure: Arc::new(failure), timings, unproven: AtomicBool::new(unproven) }
+    }
+
+    /// Whether the endpoint might have been refusing our certificate. Told once: however many requests waited, it was
+    /// one connection that ended.
+    pub(super) fn take_unproven(&self) -> bool {
+        self.unproven.swap(false, Relaxed)
     }
 
     /// `endpoint_timeout` passed first.
