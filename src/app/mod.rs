@@ -29,7 +29,7 @@ use crate::{
     config::{self, Config},
     frontend::{connection::Door, entry::Entry, listener, worker::Workers},
     lifecycle::{Drain, Readiness, Stopping},
-    observe::{access_log::AccessLog, metrics::Metrics},
+    observe::metrics::Metrics,
     route::moment::Moment,
     snapshot::Snapshot,
     table::Table,
@@ -102,7 +102,7 @@ impl Router {
             connected => Some(connected?),
         };
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
-        let access_log = config.access_log.file.as_ref().map(AccessLog::file).transpose()?;
+        let access_log = translate::access_log(&config)?;
         let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
             metrics.follow_access_log(log.dropped());

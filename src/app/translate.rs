@@ -9,11 +9,15 @@ use crate::{
     bus::{link::LinkSettings, secure, subscriber::Policy},
     config::{
         AzPreference, BalancingAlgorithm, Config, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode,
+        SyslogNetwork,
     },
     frontend::{deadlines::Deadlines, h1, h2},
     headers::{forwarded::ProtoPolicy, sticky},
     observe::{
-        access_log::{Fields, Privacy, Redact},
+        access_log::{
+            AccessLog, Fields, Privacy, Redact,
+            syslog::{Network, Syslog},
+        },
         metrics::{Bounds, Buckets},
     },
     proxy::{self, EndpointTimeout, rules::Rules},
@@ -120,6 +124,27 @@ pub(super) fn h1(config: &Config) -> h1::Limits {
 
 pub(super) fn h2(config: &Config) -> h2::Limits {
     h2::Limits::of(config.max_request_header_bytes)
+}
+
+/// The access log, if its lines go anywhere.
+pub(super) fn access_log(config: &Config) -> Result<Option<AccessLog>, StartError> {
+    let mut log = AccessLog::new();
+    if let Some(file) = &config.access_log.file {
+        log = log.file(file)?;
+    }
+    if config.access_log.enable_streaming {
+        let logging = &config.logging;
+        log = log.syslog(Syslog {
+            address: logging.syslog_addr.clone(),
+            network: match logging.syslog_network {
+                SyslogNetwork::Udp => Network::Udp,
+                SyslogNetwork::Tcp => Network::Tcp,
+            },
+            tag: if logging.syslog.is_empty() { "gorouter".into() } else { logging.syslog.clone() },
+            truncate: logging.syslog_truncate,
+        })?;
+    }
+    Ok(log.is_written().then_some(log))
 }
 
 /// What lines of the access log show. The fields by which traces are told apart are always shown where there are traces.

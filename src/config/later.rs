@@ -13,12 +13,8 @@ impl Config {
         [
             ("status.host", ours.status.host != d.status.host),
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
-            ("logging.syslog_addr", ours.logging.syslog_addr != d.logging.syslog_addr),
-            ("logging.syslog_network", ours.logging.syslog_network != d.logging.syslog_network),
-            ("logging.syslog_truncate", ours.logging.syslog_truncate != 0),
             ("logging.loggregator_enabled", ours.logging.loggregator_enabled),
             ("logging.metron_address", ours.logging.metron_address != d.logging.metron_address),
-            ("access_log.enable_streaming", ours.access_log.enable_streaming),
             ("debug_addr", !ours.debug_addr.is_empty()),
             ("skip_ssl_validation", ours.skip_ssl_validation),
             ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),

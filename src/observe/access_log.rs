@@ -4,11 +4,11 @@
 //! disk: batches that find the queue full are dropped and counted.
 
 mod fields;
+mod file;
 mod format;
+pub mod syslog;
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -17,7 +17,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
 pub use self::fields::{Cost, Extra, Fields, Privacy, Redact};
+use self::file::LogFile;
 use self::format::Formatter;
+use self::syslog::{Sender, Syslog};
 use super::spool::{self, DropCount, Spool, Writer};
 
 /// A worker's buffer is handed over once it is longer than this.
@@ -87,38 +89,74 @@ pub fn format(entry: &Entry<'_>, out: &mut Vec<u8>) {
     Formatter::default().line(entry, out);
 }
 
-/// The access log's file can't be written to.
+/// The access log can't be written to.
 #[derive(Debug, Error)]
-#[error("access log {}: {cause}", path.display())]
-pub struct OpenError {
-    /// The file.
-    pub path: PathBuf,
-    /// Why.
-    #[source]
-    pub cause: io::Error,
+pub enum OpenError {
+    /// Its file.
+    #[error("access log {}: {cause}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The system gives no thread.
+    #[error("access log: {0}")]
+    Thread(#[source] io::Error),
 }
 
-/// The access log of the process. Dropping it writes what was handed over and ends the thread.
-#[derive(Debug)]
+/// The access log of the process. Dropping it writes what was handed over and ends its threads.
+#[derive(Debug, Default)]
 pub struct AccessLog {
-    spool: Spool,
-    writer: Writer,
+    /// One per place that lines go to.
+    spools: Vec<Spool>,
+    writers: Vec<Writer>,
     fields: Arc<Fields>,
 }
 
 impl AccessLog {
-    /// Appends to the file at `path`, made with mode 0644 if it is not there.
+    /// A log whose lines go nowhere yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends to the file at `path` as well, made with mode 0644 if it is not there, and again if it is moved away.
     ///
     /// # Errors
     ///
     /// [`OpenError`] names the path.
-    pub fn file(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+    pub fn file(self, path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let refused = |cause| OpenError { path: path.into(), cause };
-        let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path).map_err(refused)?;
-        let lost = |lines, _: &mut File| tracing::warn!(target: "access-grlog", lines, "access-log-lines-dropped");
-        let (spool, writer) = spool::start("access-log", QUEUE, file, lost).map_err(refused)?;
-        Ok(Self { spool, writer, fields: Arc::default() })
+        let file = LogFile::open(path).map_err(|cause| OpenError::File { path: path.into(), cause })?;
+        self.to("access-log", file)
+    }
+
+    /// Sends to a syslog server as well. One that is away is tried again and again.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn syslog(self, syslog: Syslog) -> Result<Self, OpenError> {
+        self.to("access-syslog", Sender::new(syslog))
+    }
+
+    fn to<W: Write + Send + 'static>(mut self, thread: &str, sink: W) -> Result<Self, OpenError> {
+        let place = thread.to_owned();
+        let lost = move |lines, _: &mut W| {
+            tracing::warn!(target: "access-grlog", lines, place, "access-log-lines-dropped");
+        };
+        let (spool, writer) = spool::start(thread, QUEUE, sink, lost).map_err(OpenError::Thread)?;
+        self.spools.push(spool);
+        self.writers.push(writer);
+        Ok(self)
+    }
+
+    /// Whether lines go anywhere.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        !self.spools.is_empty()
     }
 
     /// The same log with lines that show what `fields` says.
@@ -131,19 +169,18 @@ impl AccessLog {
     #[must_use]
     pub fn sink(&self) -> Sink {
         let formatter = Formatter::showing(Arc::clone(&self.fields));
-        let batch = Batch { lines: 0, bytes: Vec::new(), formatter, spool: self.spool.clone() };
+        let batch = Batch { lines: 0, bytes: Vec::new(), formatter, spools: self.spools.clone() };
         Sink { batch: Arc::new(Mutex::new(batch)), shows_cost: self.fields.shows_cost() }
     }
 
-    /// Waits until the file has what the sinks have handed over; false if that took longer than `patience`.
+    /// Waits until every place has what the sinks have handed over; false if one took longer than `patience`.
     pub fn flush(&self, patience: Duration) -> bool {
-        self.writer.flush(patience)
+        self.writers.iter().fold(true, |all, writer| writer.flush(patience) && all)
     }
 
-    /// The lines lost so far.
-    #[must_use]
-    pub fn dropped(&self) -> DropCount {
-        self.spool.dropped()
+    /// The lines lost so far, a count per place.
+    pub fn dropped(&self) -> impl Iterator<Item = DropCount> {
+        self.spools.iter().map(Spool::dropped)
     }
 }
 
@@ -160,7 +197,7 @@ struct Batch {
     bytes: Vec<u8>,
     lines: u64,
     formatter: Formatter,
-    spool: Spool,
+    spools: Vec<Spool>,
 }
 
 impl Sink {
@@ -190,7 +227,9 @@ impl Sink {
 impl Batch {
     fn hand_over(&mut self) {
         if self.lines > 0 {
-            self.spool.push(&self.bytes, self.lines);
+            for spool in &self.spools {
+                spool.push(&self.bytes, self.lines);
+            }
             self.bytes.clear();
             self.lines = 0;
         }

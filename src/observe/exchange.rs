@@ -383,7 +383,7 @@ mod tests {
     fn a_panic_is_logged_as_what_the_client_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let log = AccessLog::file(&path).unwrap();
+        let log = AccessLog::new().file(&path).unwrap();
         let shard = Metrics::new(1, Buckets::default()).shard(0);
         let recorder = Arc::new(Recorder { shard, sink: Some(log.sink()) });
         let request = parts(Version::HTTP_11, "/broken");

@@ -156,7 +156,7 @@ struct Control {
     panics: AtomicU64,
     encoding_errors: AtomicU64,
     log_lines_dropped: OnceLock<DropCount>,
-    access_log_dropped: OnceLock<DropCount>,
+    access_log_dropped: OnceLock<Vec<DropCount>>,
 }
 
 impl Metrics {
@@ -258,8 +258,8 @@ impl Metrics {
     }
 
     /// Shows the access log's dropped lines; the first call counts.
-    pub fn follow_access_log(&self, dropped: DropCount) {
-        _ = self.control.access_log_dropped.set(dropped);
+    pub fn follow_access_log(&self, dropped: impl Iterator<Item = DropCount>) {
+        _ = self.control.access_log_dropped.set(dropped.collect());
     }
 
     /// Exchanges that are open at this moment, over all workers; what a drain still waits for.

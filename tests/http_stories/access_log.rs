@@ -381,3 +381,26 @@ async fn the_cost_of_a_proof_is_logged() {
     let line = router.access_log_line("app.example.com").await;
     assert!(is_time(value(&line, "tls_time")), "{line}");
 }
+
+#[tokio::test]
+async fn lines_go_to_a_file_that_may_be_moved_and_to_syslog() {
+    let server = tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let router = recorded().set("access_log.enable_streaming", true).set("logging.syslog_addr", address);
+    let scene = Scene::with(router.set("logging.syslog", "vcap.gorouter").set("logging.syslog_truncate", 40)).await;
+    assert_eq!(scene.get("app.example.com", "/one").await.status, 200);
+    let mut got = [0; 2048];
+    let size = tokio::time::timeout(PATIENCE, server.recv(&mut got)).await.unwrap().unwrap();
+    let sent = str::from_utf8(&got[..size]).unwrap();
+    let (head, line) = sent.split_once('\u{feff}').unwrap();
+    assert!(head.starts_with("<14>1 20") && head.contains(" vcap.gorouter ") && head.ends_with(" - "), "{head:?}");
+    assert!(line.starts_with("app.example.com - [20") && line.len() == 40, "{line:?}");
+
+    assert_eq!(scene.lines(1).await.len(), 1);
+    let moved = scene.access_log_file().with_extension("1");
+    std::fs::rename(scene.access_log_file(), &moved).unwrap();
+    assert_eq!(scene.get("app.example.com", "/two").await.status, 200);
+    let lines = scene.lines(1).await;
+    assert!(lines[0].contains("\"GET /two HTTP/1.1\""), "{lines:?}");
+    assert!(std::fs::read_to_string(moved).unwrap().lines().count() == 1);
+}

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -116,6 +116,11 @@ impl Reach {
         let text = std::fs::read_to_string(&self.access_log).unwrap_or_default();
         // The last line may be half written.
         text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
+    }
+
+    /// Where the access log is.
+    pub(crate) fn access_log_file(&self) -> &Path {
+        &self.access_log
     }
 
     /// Waits for the first access-log line that holds `needle`.

@@ -10,6 +10,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 
 use super::layout::{STATUS_GROUPS, Series};
 use super::{Metrics, Prevented, RegistryAction, Retry, Tally};
+use crate::observe::spool::DropCount;
 use crate::route::component::Component;
 
 /// The `source_id` of `http_latency_seconds` when applications are not told apart.
@@ -120,15 +121,18 @@ fn control(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         rejected.iter().map(|(reason, &value)| counter(&[("reason", reason)], value)).collect(),
     ));
     drop(rejected);
-    for (name, help, followed) in [
-        ("trueroute_log_lines_dropped_total", "Log lines lost because the queue was full.", &control.log_lines_dropped),
+    for (name, help, value) in [
+        (
+            "trueroute_log_lines_dropped_total",
+            "Log lines lost because the queue was full.",
+            control.log_lines_dropped.get().map_or(0, DropCount::lines),
+        ),
         (
             "trueroute_access_log_dropped_total",
             "Access-log lines lost because the queue was full or the file refused them.",
-            &control.access_log_dropped,
+            control.access_log_dropped.get().map_or(0, |places| places.iter().map(DropCount::lines).sum()),
         ),
     ] {
-        let value = followed.get().map_or(0, |dropped| dropped.lines());
         families.push(counters(name, help, vec![counter(&[], value)]));
     }
     families.push(counters(

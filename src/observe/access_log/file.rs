@@ -1,0 +1,89 @@
+//! The log's file, found again under its name after somebody moved it away.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// A file that is appended to. Before each write it is looked for under its name: whoever rotates logs by renaming
+/// needs to tell nobody.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl LogFile {
+    /// Opens the file at `path`, made with mode 0644 if it is not there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.into(), file: append_to(path)? })
+    }
+
+    /// Whether the name leads to the file that is open.
+    fn is_in_place(&self) -> bool {
+        let (Ok(named), Ok(open)) = (std::fs::metadata(&self.path), self.file.metadata()) else { return false };
+        (named.dev(), named.ino()) == (open.dev(), open.ino())
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o644).open(path)
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.is_in_place() {
+            match append_to(&self.path) {
+                Ok(file) => self.file = file,
+                // Lines in the file that was moved away are better than none.
+                Err(error) => {
+                    let file = self.path.display();
+                    tracing::error!(target: "access-grlog", %error, %file, "access-log-not-reopened");
+                }
+            }
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trueroute_testkit::Tempdir;
+
+    use super::*;
+
+    #[test]
+    fn lines_go_to_the_name_whatever_became_of_the_file() {
+        let dir = Tempdir::new().unwrap();
+        let (path, moved) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
+        let mut log = LogFile::open(&path).unwrap();
+        log.write_all(b"one\n").unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        log.write_all(b"two\n").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        log.write_all(b"three\n").unwrap();
+        log.write_all(b"four\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\nfour\n");
+    }
+
+    #[test]
+    fn lines_stay_in_the_old_file_while_there_can_be_no_new_one() {
+        let dir = Tempdir::new().unwrap();
+        let (path, moved) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
+        let mut log = LogFile::open(&path).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        log.write_all(b"one\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\n");
+    }
+}

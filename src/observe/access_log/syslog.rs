@@ -1,0 +1,229 @@
+//! The log's way to a syslog server, over UDP or TCP (gorouter.md section 9).
+//!
+//! Runs on the log's own thread. A server that is away costs lines, which the spool counts, and nobody waits for it.
+
+use std::{
+    io::{self, Write},
+    net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
+    process,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Local, SecondsFormat};
+
+/// Facility user, severity informational.
+const PRIORITY: &str = "<14>1";
+/// Says that UTF-8 follows (RFC 5424, section 6.4).
+const BOM: &[u8] = b"\xef\xbb\xbf";
+/// Longest time for connecting, and for a server to take what is written.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// After a failure nothing is tried for so long: lines that find no server are dropped at once.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How lines travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// A datagram each.
+    Udp,
+    /// One stream, a line end after each.
+    Tcp,
+}
+
+/// Where the lines go, and as what.
+#[derive(Clone, Debug)]
+pub struct Syslog {
+    /// `host:port` (`logging.syslog_addr`).
+    pub address: String,
+    /// `logging.syslog_network`.
+    pub network: Network,
+    /// Name of the sender (`logging.syslog`).
+    pub tag: String,
+    /// Longest line in bytes, what is beyond is cut off; 0 for no limit (`logging.syslog_truncate`).
+    pub truncate: usize,
+}
+
+/// The sending end.
+#[derive(Debug)]
+pub(super) struct Sender {
+    syslog: Syslog,
+    host: String,
+    line: Option<Line>,
+    failed: Option<Instant>,
+    message: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Line {
+    Udp(UdpSocket),
+    Tcp(TcpStream),
+}
+
+impl Sender {
+    pub(super) fn new(syslog: Syslog) -> Self {
+        Self { syslog, host: host_name(), line: None, failed: None, message: Vec::new() }
+    }
+
+    fn connected(&mut self) -> io::Result<&mut Line> {
+        if self.failed.is_some_and(|at| at.elapsed() < PAUSE) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        match &mut self.line {
+            Some(line) => Ok(line),
+            none => match connect(&self.syslog) {
+                Ok(line) => Ok(none.insert(line)),
+                Err(error) => {
+                    let server = &self.syslog.address;
+                    tracing::error!(target: "access-grlog", %error, server, "syslog-not-connected");
+                    self.failed = Some(Instant::now());
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    fn send(&mut self, line: &[u8], now: DateTime<Local>) -> io::Result<()> {
+        self.connected()?;
+        message(&self.syslog, &self.host, line, now, &mut self.message);
+        let sent = match &mut self.line {
+            // A datagram that the server does not want says nothing about the next one.
+            Some(Line::Udp(socket)) => socket.send(&self.message).map(drop),
+            Some(Line::Tcp(stream)) => stream.write_all(&self.message),
+            None => Ok(()),
+        };
+        if sent.is_err() {
+            self.line = None;
+        }
+        sent
+    }
+}
+
+/// What arrives for `line`, written over `out`.
+fn message(syslog: &Syslog, host: &str, line: &[u8], now: DateTime<Local>, out: &mut Vec<u8>) {
+    out.clear();
+    let stamp = now.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let head = format!("{PRIORITY} {stamp} {host} {} {} - ", syslog.tag, process::id());
+    out.extend_from_slice(head.as_bytes());
+    out.extend_from_slice(BOM);
+    let most = if syslog.truncate == 0 { line.len() } else { syslog.truncate.min(line.len()) };
+    out.extend_from_slice(&line[..most]);
+    if syslog.network == Network::Tcp {
+        out.push(b'\n');
+    }
+}
+
+fn connect(syslog: &Syslog) -> io::Result<Line> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in syslog.address.to_socket_addrs()? {
+        match connect_to(address, syslog.network) {
+            Ok(line) => return Ok(line),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn connect_to(address: SocketAddr, network: Network) -> io::Result<Line> {
+    match network {
+        Network::Udp => {
+            let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
+            let socket = UdpSocket::bind(any)?;
+            socket.connect(address)?;
+            Ok(Line::Udp(socket))
+        }
+        Network::Tcp => {
+            let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Ok(Line::Tcp(stream))
+        }
+    }
+}
+
+/// The machine's name; `-` where it has none, as RFC 5424 wants it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "-".into() } else { name.into() }
+}
+
+impl Write for Sender {
+    /// Takes whole lines. A line that cannot be sent over TCP fails them all: how many of them arrived is not known.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let now = Local::now();
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            self.send(line, now)?;
+        }
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    fn syslog(address: SocketAddr, network: Network) -> Syslog {
+        Syslog { address: address.to_string(), network, tag: "vcap.gorouter".into(), truncate: 0 }
+    }
+
+    /// Head and text of a message; the head without its time.
+    fn parts(message: &[u8]) -> (String, String) {
+        let at = message.windows(3).position(|bytes| bytes == BOM).expect("a byte order mark");
+        let head = str::from_utf8(&message[..at]).unwrap();
+        let mut words: Vec<&str> = head.split(' ').collect();
+        DateTime::parse_from_rfc3339(words.remove(1)).expect("a time");
+        (words.join(" "), String::from_utf8(message[at + 3..].to_vec()).unwrap())
+    }
+
+    fn head() -> String {
+        format!("<14>1 {} vcap.gorouter {} - ", host_name(), process::id())
+    }
+
+    #[test]
+    fn a_datagram_per_line() {
+        let server = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut sender = Sender::new(Syslog { truncate: 5, ..syslog(server.local_addr().unwrap(), Network::Udp) });
+        sender.write_all(b"one\nlonger than five\n").unwrap();
+        for text in ["one", "longe"] {
+            let mut got = [0; 512];
+            let size = server.recv(&mut got).unwrap();
+            assert_eq!(parts(&got[..size]), (head(), text.into()));
+        }
+    }
+
+    #[test]
+    fn lines_of_one_stream_which_is_opened_again() {
+        let server = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let mut sender = Sender::new(syslog(server.local_addr().unwrap(), Network::Tcp));
+        sender.write_all(b"one\ntwo\n").unwrap();
+        let (stream, _) = server.accept().unwrap();
+        let mut lines = BufReader::new(stream).split(b'\n');
+        for text in ["one", "two"] {
+            assert_eq!(parts(&lines.next().unwrap().unwrap()), (head(), text.into()));
+        }
+        drop(lines);
+        // The system notices only after a write that somebody has left; what was written then is lost.
+        while sender.write_all(b"lost\n").is_ok() {}
+        sender.write_all(b"three\n").unwrap();
+        let (stream, _) = server.accept().unwrap();
+        let got = BufReader::new(stream).split(b'\n').next().unwrap().unwrap();
+        assert_eq!(parts(&got).1, "three");
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_not_asked_for_each_line() {
+        let gone = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let mut sender = Sender::new(syslog(gone, Network::Tcp));
+        let refused = sender.write(b"one\n").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(sender.write(b"two\n").unwrap_err().kind(), io::ErrorKind::NotConnected);
+    }
+}
