@@ -77,9 +77,10 @@ pub(super) async fn open(peer: &Peer, way: &Way) -> Result<Opened, OpenFailed> {
         Ok(greeted) => greeted,
         Err(_) => Err(Failure::NoHttp2(Http2Error::Silent)),
     };
-    let (sender, driver) = greeted.map_err(|failure| OpenFailed::new(failure, timings, notes.is_unproven()))?;
+    let (sender, mut driver) = greeted.map_err(|failure| OpenFailed::new(failure, timings, notes.is_unproven()))?;
+    let pings = driver.ping_pong();
     tokio::spawn(drive(driver, Arc::clone(&notes)));
-    Ok(Opened::Http2(Channel::new(sender, notes, connection.timings)))
+    Ok(Opened::Http2(Channel::new(sender, notes, connection.timings, pings)))
 }
 
 /// Says what we take, and waits for the endpoint to do the same.
