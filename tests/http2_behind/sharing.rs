@@ -17,7 +17,7 @@ use trueroute_testkit::{
     eventually,
     peers::{
         Peer,
-        http2::{Http2, http2_door, kind, speaks_http2},
+        http2::{Frame, Http2, http2_door, kind, speaks_http2},
     },
     pki::InstanceId,
 };
@@ -264,4 +264,31 @@ async fn a_connection_on_which_a_request_timed_out_has_to_show_that_it_lives() {
     assert_eq!(router.get("late.h2", "/").await.status, 502);
     assert_eq!(router.get("late.h2", "/").await.status, 200);
     assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn an_app_that_sends_its_clients_elsewhere_before_their_first_request_loses_none() {
+    let router = one_worker().one_attempt().start().await;
+    let id = InstanceId::of_app("a");
+    let door = http2_door(&router.scene.pki.instances.instance(&id).issue());
+    let opened = Arc::new(AtomicBool::new(false));
+    let peer = speaks_http2(door, move |mut talk: Http2| {
+        let opened = Arc::clone(&opened);
+        async move {
+            let settings = Frame::new(kind::SETTINGS, 0, 0, []);
+            if !opened.swap(true, Relaxed) {
+                let go_away = Frame::new(kind::GOAWAY, 0, 0, [0; 8]);
+                talk.raw(&[settings.bytes(), go_away.bytes()].concat()).await;
+                return talk.drain().await;
+            }
+            talk.raw(&settings.bytes()).await;
+            while let Some(stream) = talk.request().await {
+                talk.ok(stream).await;
+            }
+        }
+    });
+    router.register(&Registration::tls(peer.addr(), &id.instance).uri("first.h2").protocol("http2")).await;
+    let answer = router.ask(Request::new("POST", "/").host("first.h2").body("x")).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.header("x-cf-routererror"));
+    assert_eq!((peer.connections(), peer.requests()), (2, 1));
 }

@@ -95,6 +95,11 @@ impl OpenFailed {
         self.unproven.swap(false, Relaxed)
     }
 
+    /// Whether the endpoint took no requests on this connection, and may on another.
+    pub(super) fn is_sent_away(&self) -> bool {
+        matches!(*self.failure, Failure::Declined(_))
+    }
+
     /// `endpoint_timeout` passed first.
     pub(super) fn late() -> Self {
         Self::new(Failure::ConnectTimeout, Timings::default(), false)
