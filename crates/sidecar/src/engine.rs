@@ -54,6 +54,15 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// The access log can not be opened.
+    #[error("the access log of {listener} can not be opened")]
+    AccessLog {
+        /// The listener's name.
+        listener: String,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
     /// The admin pages can not be put up.
     #[error("the admin pages can not be put up at {address}")]
     Admin {

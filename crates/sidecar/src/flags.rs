@@ -11,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 use crate::{
     log::chain,
     settings::{
-        AddressError, Admin, AdminAddress, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode,
+        AccessLog, AddressError, Admin, AdminAddress, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode,
         NatsServer, OnRefused, Registration, Settings, Timeouts, host_and_port,
     },
 };
@@ -44,6 +44,9 @@ pub struct Flags {
     /// What a router sees when the app refuses a connection
     #[arg(long, value_enum, default_value = "rst")]
     on_refused: RefusedWord,
+    /// Where to write a line per connection: stdout, stderr, or a file
+    #[arg(long, value_name = "TARGET", value_parser = access_log)]
+    access_log: Option<AccessLog>,
     /// Least important log lines to write
     #[arg(long, value_enum, default_value = "info")]
     log_level: LevelWord,
@@ -151,6 +154,14 @@ fn advertised(text: &str) -> Result<Advertised, AddressError> {
     host_and_port(text).map(|(host, port)| Advertised { host: host.to_owned(), port })
 }
 
+fn access_log(text: &str) -> Result<AccessLog, std::convert::Infallible> {
+    Ok(match text {
+        "stdout" => AccessLog::Stdout,
+        "stderr" => AccessLog::Stderr,
+        file => AccessLog::File(file.into()),
+    })
+}
+
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("expected IP:PORT, or a path with a slash")]
 struct AdminAddressError;
@@ -232,6 +243,7 @@ impl Flags {
                 handshakes: limits.max_handshakes as usize,
                 connections: limits.max_connections.map(|most| most as usize),
             },
+            access_log: self.access_log,
             ..Listener::new(self.listen, self.app, identity, mode)
         };
         let read_only = self.admin_read_only;

@@ -6,6 +6,7 @@
 //! own one concern; `terminate` is the story of one connection, `register` the conversation with the routers, `engine`
 //! the life of the whole; `flags` reads the command line and is known to nobody below.
 
+mod access;
 mod admin;
 mod admission;
 pub mod bootstrap;

@@ -159,6 +159,7 @@ fn explain_error(error: &StartError, origin: Origin) -> String {
         StartError::NoListener | StartError::Listen { .. } => "--listen",
         StartError::ClientCaFile { .. } | StartError::ClientCa(_) => "--client-ca",
         StartError::Admin { .. } => "--admin",
+        StartError::AccessLog { .. } => "--access-log",
         StartError::Nats(_) => "--nats",
     };
     format!("{flag}: {}", log::chain(error))

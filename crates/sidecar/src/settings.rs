@@ -4,7 +4,11 @@
 //! bootstrap (`envoy`). Whatever is impossible to serve is impossible to write down: a strict listener holds its client
 //! CA by type.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use trueroute_identity::accept::Offer;
 
@@ -70,6 +74,19 @@ pub struct Listener {
     pub timeouts: Timeouts,
     /// Limits over all connections of this listener.
     pub caps: Caps,
+    /// Where a line is written for each connection, if anywhere.
+    pub access_log: Option<AccessLog>,
+}
+
+/// Where lines of an access log go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, which is continued.
+    File(PathBuf),
 }
 
 impl Listener {
@@ -88,6 +105,7 @@ impl Listener {
             on_refused: OnRefused::default(),
             timeouts: Timeouts::default(),
             caps: Caps::default(),
+            access_log: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::BytesMut;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use trueroute_identity::{Accepted, Acceptor, Pending, accept::AcceptRefusal};
 
 use crate::{
+    access::{AccessLog, Line},
     admission::Place,
     dial::{DialError, dial},
     log::chain,
@@ -37,6 +38,7 @@ pub(crate) struct Door {
     pub(crate) drain: Drain,
     pub(crate) stats: Arc<Stats>,
     pub(crate) seldom: Seldom,
+    pub(crate) access: Option<AccessLog>,
 }
 
 impl Stream for Accepted {
@@ -61,8 +63,11 @@ impl Door {
         let Some((router, app)) = Box::pin(self.establish(stream, peer, place)).await else { return };
         let silence = Silence { idle: self.listener.timeouts.idle, draining: self.drain.idle };
         let _relayed = self.stats.relay();
+        // Only a line needs to know what this one connection has carried.
+        let own = self.access.as_ref().map(|_| (Stats::part_of(&self.stats), SystemTime::now(), Instant::now()));
+        let stats = own.as_ref().map_or(&self.stats, |(own, _, _)| own);
         let event = tokio::select! {
-            end = relay(router, app, silence, &lull, &self.stats) => match end {
+            end = relay(router, app, silence, &lull, stats) => match end {
                 End::Finished => Event::RelayFinished,
                 End::RouterReset | End::AppReset => Event::RelayReset,
                 End::Idle => Event::RelayIdle,
@@ -71,6 +76,10 @@ impl Door {
             () = cut.cancelled() => Event::RelayDrained,
         };
         self.stats.count(event);
+        if let (Some(access), Some((carried, began, since))) = (&self.access, own) {
+            let ((from_router, from_app), app) = (carried.bytes(), &self.listener.app);
+            access.write(&Line { began, took: since.elapsed(), from_router, from_app, app, reached: true });
+        }
     }
 
     async fn establish(&self, stream: TcpStream, peer: SocketAddr, mut place: Place) -> Option<(Accepted, TcpStream)> {
@@ -140,6 +149,10 @@ impl Door {
             DialError::OwnFault(_) => Event::AppDialFailed,
         };
         self.stats.count(event);
+        if let Some(access) = &self.access {
+            let (began, app) = (SystemTime::now(), &self.listener.app);
+            access.write(&Line { began, took: Duration::ZERO, from_router: 0, from_app: 0, app, reached: false });
+        }
         if let Some(untold) = self.seldom.tell(event, Instant::now()) {
             tracing::warn!(app = %self.listener.app, problem = chain(error), untold, "Could not reach the app");
         }
@@ -174,7 +187,7 @@ impl Door {
 }
 
 /// How long accepting should pause after `error`; `None` when the next connection may fare better at once.
-pub(crate) fn pause_after(error: &io::Error) -> Option<std::time::Duration> {
+pub(crate) fn pause_after(error: &io::Error) -> Option<Duration> {
     let of_one_connection = [
         io::ErrorKind::ConnectionAborted,
         io::ErrorKind::ConnectionReset,
@@ -182,5 +195,5 @@ pub(crate) fn pause_after(error: &io::Error) -> Option<std::time::Duration> {
         io::ErrorKind::Interrupted,
     ];
     // Without descriptors or memory an immediate retry fails again, as fast as the processor goes.
-    (!of_one_connection.contains(&error.kind())).then_some(std::time::Duration::from_millis(50))
+    (!of_one_connection.contains(&error.kind())).then_some(Duration::from_millis(50))
 }

@@ -7,6 +7,8 @@ mod admin;
 mod admin_changes;
 #[path = "stories/diego.rs"]
 mod diego;
+#[path = "stories/diego_history.rs"]
+mod diego_history;
 #[path = "stories/envoy.rs"]
 mod envoy;
 #[path = "stories/limits.rs"]

@@ -9,7 +9,7 @@ use super::{
     fields::{Fields, Node, Notes},
     tls::{self, Place, Tls},
 };
-use crate::settings::{IdentitySource, Mode};
+use crate::settings::{AccessLog, IdentitySource, Mode};
 
 /// One door as a document describes it.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct Listener {
     pub idle: Option<Option<Duration>>,
     /// Time for a whole handshake, where the document sets one.
     pub handshake: Option<Duration>,
+    /// Where a line is written for each connection, if anywhere.
+    pub access_log: Option<AccessLog>,
 }
 
 /// Reads a `Listener`.
@@ -80,6 +82,7 @@ pub(super) fn listener(node: &Node<'_>, place: Place<'_>, notes: &mut Notes) -> 
             offer: tls.offer,
             idle: proxy.idle,
             handshake,
+            access_log: proxy.access_log,
         })
     })
 }
@@ -136,6 +139,7 @@ struct Proxy {
     cluster: String,
     cluster_at: String,
     idle: Option<Option<Duration>>,
+    access_log: Option<AccessLog>,
 }
 
 fn tcp_proxy(node: &Node<'_>, notes: &mut Notes) -> Option<Proxy> {
@@ -166,11 +170,50 @@ fn proxy(fields: &mut Fields<'_>, notes: &mut Notes) -> Option<Proxy> {
     if attempts.number(notes).is_some_and(|attempts| attempts > 1) {
         attempts.unsupported::<()>(notes);
     }
+    let logs = fields.take("access_log");
+    let access_log = match logs.list(notes).as_slice() {
+        [] => None,
+        [log] => access_log(log, notes),
+        _ => logs.wrong("one access log", notes),
+    };
     let stat_prefix = fields.take("stat_prefix").text(notes).unwrap_or_default().to_owned();
     Some(Proxy {
         stat_prefix,
         cluster: named?.to_owned(),
         cluster_at: cluster.at,
+        access_log,
         idle: idle.map(|idle| Some(idle).filter(|idle| !idle.is_zero())),
+    })
+}
+
+/// Reads an `AccessLog`: to a file or a standard stream, in the format that is Envoy's own.
+fn access_log(node: &Node<'_>, notes: &mut Notes) -> Option<AccessLog> {
+    node.fields(notes, |fields, notes| {
+        fields.pass_over(&["name"]);
+        let (typed, untyped) = (fields.take("typed_config"), fields.take("config"));
+        let config = if typed.is_empty() { untyped } else { typed.clone() };
+        let kind = if typed.is_empty() { ".FileAccessLog".to_owned() } else { kind_of(&typed, notes) };
+        match kind.rsplit('.').next() {
+            Some("StdoutAccessLog") => config.fields(notes, |fields, _| {
+                fields.pass_over(&["@type"]);
+                Some(AccessLog::Stdout)
+            }),
+            Some("StderrAccessLog") => config.fields(notes, |fields, _| {
+                fields.pass_over(&["@type"]);
+                Some(AccessLog::Stderr)
+            }),
+            Some("FileAccessLog") => config.fields(notes, |fields, notes| {
+                fields.pass_over(&["@type"]);
+                let path = fields.take("path");
+                match path.text(notes) {
+                    Some("/dev/null") => None,
+                    Some("/dev/stdout") => Some(AccessLog::Stdout),
+                    Some("/dev/stderr") => Some(AccessLog::Stderr),
+                    Some(file) => Some(AccessLog::File(file.into())),
+                    None => path.missing("lines go there", notes),
+                }
+            }),
+            _ => config.unsupported(notes),
+        }
     })
 }

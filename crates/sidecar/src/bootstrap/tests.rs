@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::settings::{ClientCa, IdentitySource, ListenersFile, Mode, SecretFile};
+use crate::settings::{AccessLog, ClientCa, IdentitySource, ListenersFile, Mode, SecretFile};
 
 /// As the executor writes it since 2026, with every default written out.
 const V3: &str = include_str!("../../tests/fixtures/v3/envoy.yaml");
@@ -167,6 +167,28 @@ fn settings_that_are_not_implemented_are_refused_by_their_place() {
         let (find, replace) = (find.trim_start(), replace.trim_start());
         let error = read(&mutated(find, replace)).expect_err(replace).to_string();
         assert!(error.contains(expected), "{replace}\n{error}");
+    }
+}
+
+#[test]
+fn access_logs_go_to_files_and_standard_streams() {
+    let file = |path: &str| format!("name: a, typed_config: {{'@type': x.v3.FileAccessLog, path: {path}}}");
+    for (log, expected) in [
+        (file("/var/log/a"), Some(AccessLog::File("/var/log/a".into()))),
+        (file("/dev/stderr"), Some(AccessLog::Stderr)),
+        (file("/dev/null"), None),
+        ("name: envoy.file_access_log, config: {path: /dev/stdout}".to_owned(), Some(AccessLog::Stdout)),
+        ("name: a, typed_config: {'@type': x.v3.StdoutAccessLog}".to_owned(), Some(AccessLog::Stdout)),
+    ] {
+        let text = mutated("          access_log: []", &format!("          access_log: [{{{log}}}]"));
+        assert_eq!(read(&text).unwrap().listeners[0].access_log, expected, "{log}");
+    }
+    for log in [
+        "name: a, typed_config: {'@type': x.HttpGrpcAccessLogConfig}",
+        "name: a, typed_config: {'@type': x.v3.FileAccessLog, path: /a, log_format: {json_format: {a: b}}}",
+    ] {
+        let text = mutated("          access_log: []", &format!("          access_log: [{{{log}}}]"));
+        assert!(read(&text).unwrap_err().to_string().contains("access_log[0].typed_config"), "{log}");
     }
 }
 

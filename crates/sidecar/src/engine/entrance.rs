@@ -11,6 +11,7 @@ use trueroute_identity::trust::{self, Trust};
 
 use super::StartError;
 use crate::{
+    access::AccessLog,
     admin::{self, Flat},
     admission::Admission,
     descriptors,
@@ -102,7 +103,9 @@ impl Entrance {
         let room = Room::new(listener.caps, fit);
         let (name, mode) = (&listener.name, listener.mode.name());
         tracing::info!(name, %address, app = %listener.app, mode, "Listening");
-        let door = Arc::new(Door { listener, presented, drain, stats, seldom: Seldom::default() });
+        let access = listener.access_log.as_ref().map(AccessLog::open).transpose();
+        let access = access.map_err(|cause| StartError::AccessLog { listener: name.clone(), cause })?;
+        let door = Arc::new(Door { access, listener, presented, drain, stats, seldom: Seldom::default() });
         Ok(Self { socket, address, door, room })
     }
 

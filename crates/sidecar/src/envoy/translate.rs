@@ -41,6 +41,7 @@ fn listener(listener: &crate::bootstrap::Listener, cluster: &Cluster, line: &Com
         cluster: cluster.name.clone(),
         stat_prefix: listener.stat_prefix.clone(),
         offer: listener.offer.clone(),
+        access_log: listener.access_log.clone(),
         on_refused: own.on_refused,
         timeouts: Timeouts {
             dial: cluster.connect_timeout,

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, channel},
     time::Duration,
@@ -18,7 +19,10 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use trueroute_testkit::{eventually, until};
 
-use super::scene::{PATIENCE, World, accept, app, echo, echoing};
+use super::{
+    diego::{Container, Door},
+    scene::{PATIENCE, World, accept, app, echo, echoing, shown},
+};
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_trueroute-sidecar");
@@ -31,12 +35,23 @@ struct Process {
 }
 
 impl Process {
+    /// Starts a sidecar in Envoy's place, and waits until it listens.
+    fn in_envoys_place(config: &Path, more: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.arg("-c").arg(config).args(["--drain-time-s", "900"]).args(more);
+        Self::launch(command)
+    }
+
     /// Starts a strict sidecar through `shell`, which ends in `exec "$@"`, and waits until it listens.
     fn start(world: &World, app: SocketAddr, shell: &str) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", shell, "sh", PROGRAM, "--listen", "127.0.0.1:0", "--app", &app.to_string()]);
         command.arg("--cert").arg(world.file("instance.crt")).arg("--key").arg(world.file("instance.key"));
         command.arg("--client-ca").arg(world.file("client-ca.crt")).args(["--client-san", super::scene::ROUTER]);
+        Self::launch(command)
+    }
+
+    fn launch(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (tell, log) = channel();
@@ -258,4 +273,59 @@ async fn bulk(router: &mut TlsStream<TcpStream>) {
     let sent = async { send(&mut writes, SIZE).await };
     let (received, ()) = tokio::join!(receive(&mut reads, SIZE), sent);
     assert_eq!(received, SIZE);
+}
+
+#[tokio::test]
+async fn hup_reads_the_files_at_once() {
+    let world = World::new();
+    // Behind a link to a folder, which can be turned to another without a sign in the first.
+    let (first, second, link) = (world.file("first"), world.file("second"), world.file("now"));
+    for folder in [&first, &second] {
+        std::fs::create_dir(folder).unwrap();
+        world.instances.instance(&world.id).issue().write_to(folder, "instance");
+        std::fs::copy(world.file("client-ca.crt"), folder.join("client-ca.crt")).unwrap();
+    }
+    std::os::unix::fs::symlink(&first, &link).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0", "--app", &echoing().await.to_string(), "--reload-interval-ms", "3600000"]);
+    command.arg("--cert").arg(link.join("instance.crt")).arg("--key").arg(link.join("instance.key"));
+    command.arg("--client-ca").arg(link.join("client-ca.crt"));
+    let process = Process::launch(command);
+    let before = shown(&process.call(&world).await);
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&second, &link).unwrap();
+    assert_eq!(shown(&process.call(&world).await), before);
+    process.signal(Signal::HUP);
+    eventually(PATIENCE, async || shown(&process.call(&world).await) != before).await;
+}
+
+#[tokio::test]
+async fn an_operator_changes_what_is_logged_and_finds_the_pages_by_a_file() {
+    let container = Container::new();
+    let config = container.write(&[Door::app(echoing().await)], Some(([127, 0, 0, 1], 0).into()));
+    for (level, told) in [("debug", true), ("off", false)] {
+        let path = container.file(level);
+        let process = Process::in_envoys_place(&config, &["--admin-address-path", path.to_str().unwrap()]);
+        let mut admin: Option<SocketAddr> = None;
+        until(PATIENCE, || {
+            admin = std::fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
+            admin.is_some()
+        });
+        let post = async |target: &str| {
+            let mut stream = TcpStream::connect(admin.unwrap()).await.unwrap();
+            stream.write_all(format!("POST {target} HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        assert!(post("/logging").await.ends_with("active loggers:\n  trueroute_sidecar: info\n"));
+        assert!(post("/logging?level=loud").await.starts_with("HTTP/1.1 400 "));
+        assert!(
+            post(&format!("/logging?paths=main:{level}")).await.ends_with(&format!("trueroute_sidecar: {level}\n"))
+        );
+        assert!(post("/quitquitquit").await.ends_with("OK\n"));
+        let (status, log) = process.ends();
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(log.iter().any(|line| line.contains("Asked to quit")), told, "{level}: {log:?}");
+    }
 }

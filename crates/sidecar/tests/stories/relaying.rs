@@ -3,10 +3,13 @@
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use trueroute_sidecar::{settings::Mode, stats::Event};
-use trueroute_testkit::tls::Version;
+use trueroute_sidecar::{
+    settings::{AccessLog, Mode},
+    stats::Event,
+};
+use trueroute_testkit::{eventually, tls::Version};
 
-use super::scene::{Running, World, accept, app, echo, echoing, rest};
+use super::scene::{PATIENCE, Running, World, accept, app, echo, echoing, rest};
 
 #[tokio::test]
 async fn bytes_pass_both_ways_in_both_modes_and_versions() {
@@ -91,4 +94,23 @@ async fn an_early_answer_reaches_a_router_that_is_still_sending() {
     assert!(answer.starts_with(b"HTTP/1.1 413"));
     assert_eq!(rest(&mut from).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     let _ = sending.await.unwrap();
+}
+
+#[tokio::test]
+async fn each_connection_is_a_line_of_the_access_log() {
+    let world = World::new();
+    let mut settings = world.settings(echoing().await, world.strict());
+    let path = world.file("access.log");
+    settings.listeners[0].access_log = Some(AccessLog::File(path.clone()));
+    let app = settings.listeners[0].app.clone();
+    let sidecar = Running::start(settings).await;
+    let mut router = sidecar.call(&world.router()).await.unwrap();
+    echo(&mut router, "hello").await;
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "it has not ended yet");
+    router.shutdown().await.unwrap();
+    assert_eq!(rest(&mut router).await.unwrap(), b"");
+    eventually(PATIENCE, async || std::fs::read_to_string(&path).unwrap().ends_with('\n')).await;
+    let line = std::fs::read_to_string(&path).unwrap();
+    assert!(line.contains("\"- - -\" 0 - 5 5 "), "{line}");
+    assert!(line.ends_with(&format!(" - \"-\" \"-\" \"-\" \"-\" \"{app}\"\n")), "{line}");
 }
