@@ -74,8 +74,8 @@ pub struct Entry<'a> {
     pub instance_id: &'a str,
     /// X-Cf-RouterError of the response.
     pub router_error: &'a [u8],
-    /// What the attempts cost, as far as it is logged.
-    pub cost: Cost,
+    /// What the attempts cost; none where there was none.
+    pub cost: Option<&'a Cost>,
     /// The request's fields, for those that are logged by name.
     pub headers: &'a HeaderMap,
     /// Those that it had before its `Connection` was obeyed, likewise.

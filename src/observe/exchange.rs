@@ -92,7 +92,8 @@ pub struct Exchange {
     router_error: Option<String>,
     request_bytes: u64,
     response_bytes: u64,
-    cost: Cost,
+    /// Only where somebody looks at it: most exchanges do without.
+    cost: Option<Box<Cost>>,
 }
 
 /// What endpoints are told about the client.
@@ -136,7 +137,7 @@ impl Exchange {
             router_error: None,
             request_bytes: 0,
             response_bytes: 0,
-            cost: Cost::default(),
+            cost: None,
         })
     }
 
@@ -213,8 +214,11 @@ impl Exchange {
 
     /// An attempt that took so long brought no answer.
     pub fn attempt_failed(&mut self, took: Duration) {
-        self.cost.failed += 1;
-        self.cost.failed_time += took;
+        if self.shows_cost() {
+            let cost = self.cost.get_or_insert_default();
+            cost.failed += 1;
+            cost.failed_time += took;
+        }
     }
 
     /// Whether anybody asks what the attempts cost.
@@ -225,7 +229,8 @@ impl Exchange {
 
     /// The attempt that brought the answer cost so much; what failed before it is known already.
     pub fn attempt_answered(&mut self, cost: Cost) {
-        self.cost = Cost { failed: self.cost.failed, failed_time: self.cost.failed_time, ..cost };
+        let Cost { failed, failed_time, .. } = self.cost.as_deref().copied().unwrap_or_default();
+        self.cost = Some(Box::new(Cost { failed, failed_time, ..cost }));
     }
 
     /// The client gets `status`.
@@ -309,7 +314,7 @@ impl Exchange {
             app_index: facts.map_or("", |facts| &facts.instance_index),
             instance_id: facts.map_or("", |facts| &facts.instance_id),
             router_error: self.router_error.as_deref().unwrap_or_default().as_bytes(),
-            cost: self.cost,
+            cost: self.cost.as_deref(),
             headers,
             removed: &self.removed,
         });
