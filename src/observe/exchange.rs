@@ -20,10 +20,11 @@ use http::{
 use super::{
     access_log::{Cost, Entry, Sink},
     metrics::Shard,
+    panics,
 };
 use crate::{
     failure::Failure,
-    headers::client_cert::ClientCert,
+    headers::{client_cert::ClientCert, trace::Ids},
     route::{endpoint::Endpoint, mtls::DomainIndex},
 };
 
@@ -81,6 +82,8 @@ pub struct Exchange {
     pub told: Option<Told>,
     /// The router's own address, if the client is shown the way that its request took.
     pub shown: Option<HeaderValue>,
+    /// Its trace, by which lines about it in the log are found.
+    pub trace: Ids,
     client: Arc<Client>,
     recorder: Arc<Recorder>,
     received: SystemTime,
@@ -126,6 +129,7 @@ impl Exchange {
             removed: Vec::new(),
             told: None,
             shown: None,
+            trace: Ids::default(),
             client,
             recorder,
             received: SystemTime::now(),
@@ -259,6 +263,12 @@ impl Exchange {
     }
 
     fn note_client_gone(&mut self) {
+        tracing::info!(
+            target: "proxy",
+            error = %Failure::ClientGone,
+            vcap_request_id = self.request_id(),
+            "gateway-error-and-original-request-context-cancelled"
+        );
         let answer = Failure::ClientGone.answer();
         self.outcome = Outcome::Answered(answer.status);
         self.router_error = answer.router_error;
@@ -271,7 +281,13 @@ impl Exchange {
         const SEMICOLON: &str = "deprecated-semicolon-params";
         let target = self.request.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         if memchr::memchr(b';', target.as_bytes()).is_some() {
-            tracing::warn!(target: "proxy", vcap_request_id = self.request_id(), "{SEMICOLON}");
+            tracing::warn!(
+                target: "proxy",
+                vcap_request_id = self.request_id(),
+                "trace-id" = self.trace.trace_id(),
+                "span-id" = self.trace.span_id(),
+                "{SEMICOLON}"
+            );
             self.router_error.get_or_insert_with(|| SEMICOLON.to_owned());
         }
     }
@@ -349,6 +365,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if self.outcome == Outcome::Open {
             if std::thread::panicking() {
+                panics::belongs_to(host(&self.request));
                 // Whoever confines the panic answers with this.
                 self.outcome = Outcome::Answered(502);
                 self.router_error = Some("unknown_failure".into());
@@ -391,13 +408,14 @@ mod tests {
         let log = AccessLog::new().file(&path).unwrap();
         let shard = Metrics::new(1, Buckets::default()).shard(0);
         let recorder = Arc::new(Recorder { shard, sink: Some(log.sink()) });
-        let request = parts(Version::HTTP_11, "/broken");
+        let request = parts(Version::HTTP_11, "http://app.example/broken");
         let exchange = Exchange::open(request, Arc::default(), Arc::clone(&recorder), [b'0'; 36]);
         let panicked = catch_unwind(AssertUnwindSafe(move || {
             let _exchange = exchange;
             panic!("a fault of ours");
         }));
         assert!(panicked.is_err());
+        assert_eq!(panics::taken().host, "app.example");
         recorder.sink.as_ref().unwrap().flush();
         assert!(log.flush(Duration::from_secs(10)));
         let line = std::fs::read_to_string(&path).unwrap();

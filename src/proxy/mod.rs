@@ -133,8 +133,16 @@ impl Proxy {
             noted = Noted::of(&parts.headers);
         }
         client.cert.apply(&mut parts.headers, noted.client_cert);
-        let id = rules.name_request(&mut parts.headers);
+        let (id, trace) = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
+        exchange.trace = trace;
+        tracing::debug!(
+            target: "proxy",
+            vcap_request_id = exchange.request_id(),
+            "trace-id" = trace.trace_id(),
+            "span-id" = trace.span_id(),
+            "vcap-request-id-header-set"
+        );
         exchange.removed = removed;
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
         let body = RequestBody::new(incoming, noted.expect, Source::of(http2, noted.codings > 0, client));
