@@ -34,7 +34,7 @@ const ATTACKERS: u64 = 2;
 /// What two requests of another client may take. This is a build for tests, on a machine that is busy with it.
 const SLOWEST: Duration = Duration::from_secs(5);
 /// How long an attack goes on.
-const LONG: Duration = Duration::from_millis(500);
+const LONG: Duration = Duration::from_millis(400);
 
 /// What becomes of an attacker's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
