@@ -15,6 +15,7 @@ use trueroute::{
     config::{self, Config, LogLevel, Parsed, TimestampFormat},
     observe::{
         log::{self, Timestamps},
+        panics,
         spool::DropCount,
     },
 };
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    panics::watch();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -28,5 +28,7 @@ mod status;
 #[path = "http_stories/streaming.rs"]
 mod streaming;
 mod support;
+#[path = "http_stories/told.rs"]
+mod told;
 #[path = "http_stories/tunnels.rs"]
 mod tunnels;

@@ -1,10 +1,10 @@
 //! What can be known about a configuration before anything is opened.
 
-use super::{StartError, status, translate};
+use super::{StartError, rules, status, translate};
 use crate::{config::Config, frontend::entry::Entry};
 
 /// Everything that would keep a router with this configuration from starting, as far as that shows without a network:
-/// certificates and keys that cannot be used, settings that a part refuses.
+/// certificates, keys and templates that cannot be used, settings that a part refuses.
 #[must_use]
 pub fn preflight(config: &Config) -> Vec<StartError> {
     [
@@ -13,6 +13,7 @@ pub fn preflight(config: &Config) -> Vec<StartError> {
         translate::link(config).map(drop),
         status::health_tls(config).map(drop),
         status::metrics_tls(config).map(drop),
+        rules::error_page(config).map(drop),
         translate::buckets(&config.prometheus.meters).map(drop),
     ]
     .into_iter()

@@ -1,6 +1,6 @@
 //! From the configuration to the rules about heads.
 
-use std::{net::IpAddr, path::Path, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 
@@ -30,7 +30,7 @@ pub(super) fn rules(config: &Config, own_ip: IpAddr, readiness: &Readiness) -> R
     let bytes = config.max_request_header_bytes;
     let tracing = &config.tracing;
     Ok(Rules {
-        error_page: config.html_error_template_file.as_deref().map(error_page).transpose()?.map(Arc::new),
+        error_page: error_page(config)?.map(Arc::new),
         kept: names("hop_by_hop_headers_to_filter", &config.hop_by_hop_headers_to_filter),
         rewrite: rewrite(&config.http_rewrite),
         trace_key,
@@ -40,11 +40,17 @@ pub(super) fn rules(config: &Config, own_ip: IpAddr, readiness: &Readiness) -> R
     })
 }
 
-fn error_page(path: &Path) -> Result<ErrorPage, StartError> {
+/// The operator's own page for errors, if there is one.
+///
+/// # Errors
+/// The template cannot be read or rendered.
+pub(super) fn error_page(config: &Config) -> Result<Option<ErrorPage>, StartError> {
+    let Some(path) = config.html_error_template_file.as_deref() else { return Ok(None) };
     let text = std::fs::read_to_string(path)
         .map_err(|error| StartError::UnreadableErrorPage { path: path.to_owned(), error })?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    ErrorPage::parse(&name, &text).map_err(|error| StartError::ErrorPage { path: path.to_owned(), error })
+    let page = ErrorPage::parse(&name, &text);
+    page.map(Some).map_err(|error| StartError::ErrorPage { path: path.to_owned(), error })
 }
 
 fn rewrite(wanted: &HttpRewrite) -> Option<Rewrite> {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     lifecycle::{DrainToken, Stopping, roster::Roster},
-    observe::{exchange::Client, metrics::Tally},
+    observe::{exchange::Client, metrics::Tally, panics},
     proxy::{Proxy, body::ClientBody},
 };
 
@@ -74,7 +74,8 @@ pub async fn serve(doorway: Arc<Doorway>, arrival: Arrival) {
         Ok(Entered::Tls(stream, client)) => h1::serve(&doorway, stream, Arc::new(client)).await,
         Err(reason) => {
             doorway.proxy.recorder.shard.count(Tally::GateRefused);
-            tracing::debug!(target: "router", client = %from, error = %reason, "client-turned-away");
+            let client = SocketAddr::new(from.ip().to_canonical(), from.port());
+            tracing::debug!(target: "router", %client, error = %reason, "client-turned-away");
         }
     }
 }
@@ -82,11 +83,9 @@ pub async fn serve(doorway: Arc<Doorway>, arrival: Arrival) {
 /// The reply; a panic on the way to it becomes one as well.
 pub(super) async fn answer(proxy: &Proxy, client: &Arc<Client>, request: Request<Incoming>) -> Response<ClientBody> {
     let handled = AssertUnwindSafe(proxy.handle(client, request)).catch_unwind().await;
-    handled.unwrap_or_else(|panic| {
+    handled.unwrap_or_else(|_| {
         proxy.recorder.shard.count(Tally::Panic);
-        let error = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let error = error.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        tracing::error!(target: "proxy", client = &*client.address, error, "panic-check");
+        panics::taken().log();
         unknown_failure()
     })
 }

@@ -31,6 +31,7 @@ use crate::{
     observe::{
         exchange::{Client, Recorder},
         metrics::Tally,
+        panics,
     },
 };
 
@@ -207,7 +208,7 @@ where
             });
             if until_cut.await.is_err() {
                 recorder.shard.count(Tally::Panic);
-                tracing::error!(target: "router", "panic-check");
+                panics::taken().log();
             }
         });
     }

@@ -21,7 +21,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Arrival, Door, Doorway, serve};
-use crate::{lifecycle::Drain, observe::metrics::Tally};
+use crate::{
+    lifecycle::Drain,
+    observe::{metrics::Tally, panics},
+};
 
 /// How often a worker hands over log lines and looks at one thing or another.
 const TICK: Duration = Duration::from_millis(100);
@@ -133,7 +136,7 @@ async fn confine(doorway: Arc<Doorway>, arrival: Arrival) {
     let recorder = Arc::clone(&doorway.proxy.recorder);
     if AssertUnwindSafe(serve(doorway, arrival)).catch_unwind().await.is_err() {
         recorder.shard.count(Tally::Panic);
-        tracing::error!(target: "router", "panic-check");
+        panics::taken().log();
     }
 }
 

@@ -37,12 +37,44 @@ pub struct Dice {
 }
 
 /// A trace, and the span in it that the endpoint's work belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ids {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
     trace: u128,
     /// Whether the trace id has all 32 digits; Zipkin also knows 16.
     whole: bool,
     span: u64,
+}
+
+/// What a request is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The request id as a UUID's number: the trace's, if that forms a UUID, else [`Dice::id`].
+    pub request: u128,
+    /// Its trace; of a request without one, what a trace begun for it would be.
+    pub trace: Ids,
+}
+
+impl Names {
+    /// Of a request without a trace: the digits of the trace id are those of the request id, and those of the span
+    /// its last ones.
+    #[must_use]
+    pub fn fresh(id: u128) -> Self {
+        Self { request: id, trace: Ids { trace: id, whole: true, span: id as u64 } }
+    }
+}
+
+impl Ids {
+    /// The trace id, in 32 or 16 hexadecimal digits.
+    #[must_use]
+    pub fn trace_id(&self) -> String {
+        format!("{:0digits$x}", self.trace, digits = if self.whole { 32 } else { 16 })
+    }
+
+    /// The span id, in 16 hexadecimal digits.
+    #[must_use]
+    pub fn span_id(&self) -> String {
+        format!("{:016x}", self.span)
+    }
 }
 
 impl Tracing {
@@ -59,17 +91,13 @@ impl Tracing {
         self.zipkin || self.w3c.is_some()
     }
 
-    /// States the ids of the request's trace in `headers`, and gives the request id: the trace's, if that forms a
-    /// UUID, else [`Dice::id`].
-    pub fn state(&self, headers: &mut HeaderMap, dice: Dice) -> u128 {
-        // Digits of the trace id are those of the request id, and those of the span its last ones.
-        let fresh = Ids { trace: dice.id, whole: true, span: dice.id as u64 };
+    /// States the ids of the request's trace in `headers`, and gives its names.
+    pub fn state(&self, headers: &mut HeaderMap, dice: Dice) -> Names {
+        let fresh = Names::fresh(dice.id).trace;
         let zipkin = if self.zipkin { zipkin(headers, fresh) } else { None };
         let w3c = self.w3c.as_ref().map(|key| w3c(headers, key, zipkin.unwrap_or(fresh), dice.parent));
-        match zipkin.or(w3c) {
-            Some(ids) if ids.whole => ids.trace,
-            _ => dice.id,
-        }
+        let trace = zipkin.or(w3c).unwrap_or(fresh);
+        Names { request: if trace.whole { trace.trace } else { dice.id }, trace }
     }
 }
 

@@ -74,8 +74,8 @@ pub struct Entry<'a> {
     pub instance_id: &'a str,
     /// X-Cf-RouterError of the response.
     pub router_error: &'a [u8],
-    /// What the attempts cost, as far as it is logged.
-    pub cost: Cost,
+    /// What the attempts cost; none where there was none.
+    pub cost: Option<&'a Cost>,
     /// The request's fields, for those that are logged by name.
     pub headers: &'a HeaderMap,
     /// Those that it had before its `Connection` was obeyed, likewise.
@@ -175,7 +175,9 @@ impl AccessLog {
 
     /// Waits until every place has what the sinks have handed over; false if one took longer than `patience`.
     pub fn flush(&self, patience: Duration) -> bool {
-        self.writers.iter().fold(true, |all, writer| writer.flush(patience) && all)
+        // Each is waited for, also after one that took too long.
+        let late = self.writers.iter().filter(|writer| !writer.flush(patience)).count();
+        late == 0
     }
 
     /// The lines lost so far, a count per place.

@@ -20,10 +20,11 @@ use http::{
 use super::{
     access_log::{Cost, Entry, Sink},
     metrics::Shard,
+    panics,
 };
 use crate::{
     failure::Failure,
-    headers::client_cert::ClientCert,
+    headers::{client_cert::ClientCert, trace::Ids},
     route::{endpoint::Endpoint, mtls::DomainIndex},
 };
 
@@ -81,6 +82,8 @@ pub struct Exchange {
     pub told: Option<Told>,
     /// The router's own address, if the client is shown the way that its request took.
     pub shown: Option<HeaderValue>,
+    /// Its trace, by which lines about it in the log are found.
+    pub trace: Ids,
     client: Arc<Client>,
     recorder: Arc<Recorder>,
     received: SystemTime,
@@ -92,7 +95,8 @@ pub struct Exchange {
     router_error: Option<String>,
     request_bytes: u64,
     response_bytes: u64,
-    cost: Cost,
+    /// Only where somebody looks at it: most exchanges do without.
+    cost: Option<Box<Cost>>,
 }
 
 /// What endpoints are told about the client.
@@ -125,6 +129,7 @@ impl Exchange {
             removed: Vec::new(),
             told: None,
             shown: None,
+            trace: Ids::default(),
             client,
             recorder,
             received: SystemTime::now(),
@@ -136,7 +141,7 @@ impl Exchange {
             router_error: None,
             request_bytes: 0,
             response_bytes: 0,
-            cost: Cost::default(),
+            cost: None,
         })
     }
 
@@ -213,8 +218,11 @@ impl Exchange {
 
     /// An attempt that took so long brought no answer.
     pub fn attempt_failed(&mut self, took: Duration) {
-        self.cost.failed += 1;
-        self.cost.failed_time += took;
+        if self.shows_cost() {
+            let cost = self.cost.get_or_insert_default();
+            cost.failed += 1;
+            cost.failed_time += took;
+        }
     }
 
     /// Whether anybody asks what the attempts cost.
@@ -225,7 +233,8 @@ impl Exchange {
 
     /// The attempt that brought the answer cost so much; what failed before it is known already.
     pub fn attempt_answered(&mut self, cost: Cost) {
-        self.cost = Cost { failed: self.cost.failed, failed_time: self.cost.failed_time, ..cost };
+        let Cost { failed, failed_time, .. } = self.cost.as_deref().copied().unwrap_or_default();
+        self.cost = Some(Box::new(Cost { failed, failed_time, ..cost }));
     }
 
     /// The client gets `status`.
@@ -254,6 +263,12 @@ impl Exchange {
     }
 
     fn note_client_gone(&mut self) {
+        tracing::info!(
+            target: "proxy",
+            error = %Failure::ClientGone,
+            vcap_request_id = self.request_id(),
+            "gateway-error-and-original-request-context-cancelled"
+        );
         let answer = Failure::ClientGone.answer();
         self.outcome = Outcome::Answered(answer.status);
         self.router_error = answer.router_error;
@@ -266,7 +281,13 @@ impl Exchange {
         const SEMICOLON: &str = "deprecated-semicolon-params";
         let target = self.request.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         if memchr::memchr(b';', target.as_bytes()).is_some() {
-            tracing::warn!(target: "proxy", vcap_request_id = self.request_id(), "{SEMICOLON}");
+            tracing::warn!(
+                target: "proxy",
+                vcap_request_id = self.request_id(),
+                "trace-id" = self.trace.trace_id(),
+                "span-id" = self.trace.span_id(),
+                "{SEMICOLON}"
+            );
             self.router_error.get_or_insert_with(|| SEMICOLON.to_owned());
         }
     }
@@ -309,7 +330,7 @@ impl Exchange {
             app_index: facts.map_or("", |facts| &facts.instance_index),
             instance_id: facts.map_or("", |facts| &facts.instance_id),
             router_error: self.router_error.as_deref().unwrap_or_default().as_bytes(),
-            cost: self.cost,
+            cost: self.cost.as_deref(),
             headers,
             removed: &self.removed,
         });
@@ -344,6 +365,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if self.outcome == Outcome::Open {
             if std::thread::panicking() {
+                panics::belongs_to(host(&self.request));
                 // Whoever confines the panic answers with this.
                 self.outcome = Outcome::Answered(502);
                 self.router_error = Some("unknown_failure".into());
@@ -386,13 +408,14 @@ mod tests {
         let log = AccessLog::new().file(&path).unwrap();
         let shard = Metrics::new(1, Buckets::default()).shard(0);
         let recorder = Arc::new(Recorder { shard, sink: Some(log.sink()) });
-        let request = parts(Version::HTTP_11, "/broken");
+        let request = parts(Version::HTTP_11, "http://app.example/broken");
         let exchange = Exchange::open(request, Arc::default(), Arc::clone(&recorder), [b'0'; 36]);
         let panicked = catch_unwind(AssertUnwindSafe(move || {
             let _exchange = exchange;
             panic!("a fault of ours");
         }));
         assert!(panicked.is_err());
+        assert_eq!(panics::taken().host, "app.example");
         recorder.sink.as_ref().unwrap().flush();
         assert!(log.flush(Duration::from_secs(10)));
         let line = std::fs::read_to_string(&path).unwrap();

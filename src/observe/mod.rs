@@ -8,5 +8,6 @@ pub mod exchange;
 pub mod failures;
 pub mod log;
 pub mod metrics;
+pub mod panics;
 pub mod spool;
 mod stamp;

@@ -47,6 +47,9 @@ impl Proxy {
                 Ok(lease) => Arc::clone(lease),
                 Err(why) => return Err(last.unwrap_or_else(|| unavailable(why, exchange))),
             };
+            if let Some(failure) = &last {
+                exchange.shard().retry(failures::retry(failure));
+            }
             tries += 1;
             exchange.attempt(lease.endpoint());
             let failed = match self.try_endpoint(exchange, lease.endpoint(), prepared, body, now).await {
@@ -59,19 +62,18 @@ impl Proxy {
             exchange.received_bytes(failed.received);
             exchange.attempt_failed(now.elapsed());
             let verdict = failed.failure.verdict();
-            self.judge(exchange, pool, &lease, &failed, verdict, tries);
+            let may_go_on = failed.body.as_ref().is_some_and(|kept| may_go_on(verdict, prepared, kept));
+            log_failure(exchange, pool, lease.endpoint(), &failed, may_go_on, tries);
+            self.judge(exchange, pool, &lease, &failed, verdict);
             let more = verdict.proven_unsent && rotation.untried_tls(pool) && self.in_time(exchange);
             if !more {
                 counted += 1;
             }
             let SendFailed { failure, body: kept, .. } = failed;
             match kept {
-                Some(kept) if counted < self.settings.max_attempts && may_go_on(verdict, prepared, &kept) => {
-                    body = kept
-                }
+                Some(kept) if may_go_on && counted < self.settings.max_attempts => body = kept,
                 _ => return Err(failure),
             }
-            exchange.shard().retry(failures::retry(&failure));
             last = Some(failure);
             now = std::time::Instant::now();
         }
@@ -130,7 +132,7 @@ impl Proxy {
         Ok((reply, facts))
     }
 
-    /// Tells the table, the metrics and the log what an attempt has shown about its endpoint.
+    /// Tells the table and the metrics what an attempt has shown about its endpoint.
     fn judge(
         &self,
         exchange: &Exchange,
@@ -138,18 +140,9 @@ impl Proxy {
         lease: &Arc<Lease>,
         failed: &SendFailed<RequestBody>,
         verdict: Verdict,
-        tries: u32,
     ) {
         if let Some(prevented) = failures::prevented(&failed.failure) {
             exchange.shard().misroute_prevented(prevented);
-        }
-        log_failure(exchange, pool, lease.endpoint(), failed, verdict, tries);
-        if matches!(failed.failure, Failure::TooManyHeaders) {
-            tracing::error!(
-                target: "proxy",
-                vcap_request_id = exchange.request_id(),
-                "backend-too-many-response-headers"
-            );
         }
         if verdict.fate == Fate::Keep {
             return;
@@ -208,7 +201,13 @@ fn unavailable(why: Unavailable, exchange: &Exchange) -> Failure {
     let host = String::from_utf8_lossy(host(&exchange.request)).into_owned();
     match why {
         Unavailable::Overloaded => {
-            tracing::info!(target: "proxy", host, "connection-limit-reached");
+            tracing::info!(
+                target: "proxy",
+                host,
+                "trace-id" = exchange.trace.trace_id(),
+                "span-id" = exchange.trace.span_id(),
+                "connection-limit-reached"
+            );
             Failure::ConnectionLimit { host }
         }
         Unavailable::Empty | Unavailable::Exhausted => {
@@ -218,12 +217,26 @@ fn unavailable(why: Unavailable, exchange: &Exchange) -> Failure {
     }
 }
 
+/// Failures that have a line of their own in the log.
+fn name_failure(exchange: &Exchange, failure: &Failure) {
+    let vcap_request_id = exchange.request_id();
+    match failure.root() {
+        Failure::TooManyHeaders => {
+            tracing::error!(target: "proxy", vcap_request_id, "backend-too-many-response-headers");
+        }
+        Failure::Timeout | Failure::ConnectTimeout => {
+            tracing::error!(target: "proxy", error = %failure, vcap_request_id, "backend-request-timeout");
+        }
+        _ => {}
+    }
+}
+
 fn log_failure(
     exchange: &Exchange,
     pool: &Pool,
     endpoint: &Endpoint,
     failed: &SendFailed<RequestBody>,
-    verdict: Verdict,
+    may_go_on: bool,
     tries: u32,
 ) {
     let Facts { connected, reused, head_out, .. } = failed.facts;
@@ -251,9 +264,10 @@ fn log_failure(
         "tls-handshake-time": nanoseconds(timings.tls),
         "local-address": timings.local.map_or_else(|| "nil".into(), |address| address.to_string()),
         "error": failed.failure.to_string(),
-        "retriable": verdict.retry != Retry::Never,
+        "retriable": may_go_on,
     });
     tracing::error!(target: "proxy", data = %data, "backend-endpoint-failed");
+    name_failure(exchange, &failed.failure);
 }
 
 /// Durations are logged as whole nanoseconds; what did not happen took none.

@@ -127,20 +127,30 @@ impl Proxy {
         let may_switch = noted.upgrade && noted.connection && parts.version == Version::HTTP_11;
         let wants = if may_switch { hop_by_hop::upgrade(&parts.headers) } else { None };
         let rules = &*self.settings.rules;
+        // Whatever the app is told, the client waits to be asked for its body.
+        let expects = noted.expect;
         let removed =
             if noted.connection { hop_by_hop::remove_named(&mut parts.headers, &rules.kept) } else { Vec::new() };
         if !removed.is_empty() {
             noted = Noted::of(&parts.headers);
         }
         client.cert.apply(&mut parts.headers, noted.client_cert);
-        let id = rules.name_request(&mut parts.headers);
+        let (id, trace) = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
+        exchange.trace = trace;
+        tracing::debug!(
+            target: "proxy",
+            vcap_request_id = exchange.request_id(),
+            "trace-id" = trace.trace_id(),
+            "span-id" = trace.span_id(),
+            "vcap-request-id-header-set"
+        );
         exchange.removed = removed;
         let length = if noted.length { prepare::content_length(&exchange.request) } else { None };
-        let body = RequestBody::new(incoming, noted.expect, Source::of(http2, noted.codings > 0, client));
+        let body = RequestBody::new(incoming, expects, Source::of(http2, noted.codings > 0, client));
         let body = Replayable::new(body, length);
         // What was not asked for may come all the same, or another request: nobody could tell.
-        let unasked = noted.expect && !body.is_empty();
+        let unasked = expects && !body.is_empty();
 
         if let Some(health) = rules.health(&exchange.request.headers, &noted) {
             return self.finish(reply::health(health, exchange), unasked);

@@ -27,7 +27,13 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 pub fn failure(failure: &Failure, mut exchange: Box<Exchange>, page: Option<&ErrorPage>) -> Response<ClientBody> {
     let answer = failure.answer();
     if answer.status != 404 {
-        tracing::info!(target: "proxy", body = answer.body.as_deref().unwrap_or_default(), "status");
+        tracing::info!(
+            target: "proxy",
+            body = answer.body.as_deref().unwrap_or_default(),
+            "trace-id" = exchange.trace.trace_id(),
+            "span-id" = exchange.trace.span_id(),
+            "status"
+        );
     }
     exchange.answer(answer.status);
     let mut headers = HeaderMap::new();

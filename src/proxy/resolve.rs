@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, request::Parts};
+use http::HeaderValue;
 
 use crate::{
     failure::Failure,
@@ -33,7 +33,7 @@ pub fn resolve(table: &Table, exchange: &Exchange, noted: Noted, empty_is_503: b
     if bare.is_empty() || *bare == *exchange.client().ip {
         return Err(Failure::EmptyHost);
     }
-    let named = if noted.app_instance || noted.process_instance { Some(Named::by(request, name)?) } else { None };
+    let named = if noted.app_instance || noted.process_instance { Some(Named::by(exchange, name)?) } else { None };
     let pool = table.lookup(name, request.uri.path());
     if let Some(named) = named {
         let pool = pool.as_deref().and_then(|pool| pool.part(|facts| named.is(facts)));
@@ -48,19 +48,24 @@ pub fn resolve(table: &Table, exchange: &Exchange, noted: Noted, empty_is_503: b
 
 impl<'a> Named<'a> {
     /// Reads the one field or the other; an app's instance wins.
-    fn by(request: &'a Parts, host: &str) -> Result<Self, Failure> {
-        let field = |name| request.headers.get(name).map(HeaderValue::as_bytes);
+    fn by(exchange: &'a Exchange, host: &str) -> Result<Self, Failure> {
+        let field = |name| exchange.request.headers.get(name).map(HeaderValue::as_bytes);
+        let malformed = |failure, message: &str| {
+            tracing::info!(
+                target: "proxy",
+                host,
+                "trace-id" = exchange.trace.trace_id(),
+                "span-id" = exchange.trace.span_id(),
+                "{message}"
+            );
+            failure
+        };
         if let Some(value) = field(APP_INSTANCE) {
-            return app_instance(value).map(Self::App).ok_or_else(|| {
-                tracing::info!(target: "proxy", host, "invalid-app-instance-header");
-                Failure::MalformedAppInstance
-            });
+            let instance = app_instance(value).map(Self::App);
+            return instance.ok_or_else(|| malformed(Failure::MalformedAppInstance, "invalid-app-instance-header"));
         }
-        let process = field(PROCESS_INSTANCE).and_then(process_instance);
-        process.map(Self::Process).ok_or_else(|| {
-            tracing::info!(target: "proxy", host, "invalid-process-instance-header");
-            Failure::MalformedProcessInstance
-        })
+        let process = field(PROCESS_INSTANCE).and_then(process_instance).map(Self::Process);
+        process.ok_or_else(|| malformed(Failure::MalformedProcessInstance, "invalid-process-instance-header"))
     }
 
     fn is(self, facts: &Facts) -> bool {

@@ -15,7 +15,7 @@ use crate::{
         noted::Noted,
         rewrite::Rewrite,
         size::Limits,
-        trace::{Dice, Tracing},
+        trace::{Dice, Ids, Names, Tracing},
     },
     lifecycle::{Health, Readiness},
 };
@@ -64,19 +64,19 @@ pub struct HealthCheck {
 }
 
 impl Rules {
-    /// The id of a request, and in its headers those of its trace.
+    /// The id of a request as text, and its trace, which is stated in its headers too if that is on.
     ///
     /// The numbers name a request in logs; nothing rests on their being hard to guess.
-    pub(super) fn name_request(&self, headers: &mut HeaderMap) -> [u8; 36] {
+    pub(super) fn name_request(&self, headers: &mut HeaderMap) -> ([u8; 36], Ids) {
         let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid().as_u128();
-        let id = if self.tracing.is_on() {
+        let names = if self.tracing.is_on() {
             self.tracing.state(headers, Dice { id, parent: fastrand::u64(1..) })
         } else {
-            id
+            Names::fresh(id)
         };
         let mut text = [0; 36];
-        Uuid::from_u128(id).hyphenated().encode_lower(&mut text);
-        text
+        Uuid::from_u128(names.request).hyphenated().encode_lower(&mut text);
+        (text, names.trace)
     }
 
     /// The health that the request asks for, if it does.

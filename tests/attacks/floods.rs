@@ -32,9 +32,9 @@ const BUDGET: u64 = 40 * 1024;
 /// How many attack at the same time.
 const ATTACKERS: u64 = 2;
 /// What two requests of another client may take. This is a build for tests, on a machine that is busy with it.
-const SLOWEST: Duration = Duration::from_secs(2);
+const SLOWEST: Duration = Duration::from_secs(5);
 /// How long an attack goes on.
-const LONG: Duration = Duration::from_millis(500);
+const LONG: Duration = Duration::from_millis(400);
 
 /// What becomes of an attacker's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +126,8 @@ fn round(vector: Vector, turn: u32) -> Option<Vec<u8>> {
             let reset = Frame::new(kind::RST_STREAM, 0, stream, [0, 0, 0, 8]);
             [head(stream, "/delay", true).bytes(), reset.bytes()].concat()
         }
-        // A window that opens by nothing is an error of that stream.
-        MadeYouReset => [head(stream, "/delay", true).bytes(), increment(stream, 0)].concat(),
+        // A window beyond its largest is an error of that stream alone.
+        MadeYouReset => [head(stream, "/delay", true).bytes(), increment(stream, i32::MAX.unsigned_abs())].concat(),
         Continuation => Frame::new(kind::CONTINUATION, 0, 1, block(&[("x", "y".repeat(16_000))])).bytes(),
         EmptyContinuation => Frame::new(kind::CONTINUATION, 0, 1, []).bytes().repeat(100),
         Ping => Frame::new(kind::PING, 0, 0, [0; 8]).bytes().repeat(100),

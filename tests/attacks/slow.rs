@@ -138,7 +138,7 @@ async fn slow_clients_are_shown_out_on_time() {
     });
     let good = good_client(&canary, began + EXCHANGE);
     let (_, (answers, slowest)) = tokio::join!(join_all(crowds), good);
-    assert!(answers > 20 && slowest < Duration::from_secs(2), "{answers} answers, the slowest in {slowest:?}");
+    assert!(answers > 20 && slowest < Duration::from_secs(4), "{answers} answers, the slowest in {slowest:?}");
     // None of what was not whole came to the canary as if it were.
     let got = canary.got().await;
     assert!(got.iter().all(|request| !request.target.starts_with("/slow") || !request.complete));
@@ -159,6 +159,6 @@ async fn a_handshake_that_does_not_go_on_is_shown_out() {
     });
     let good = good_client(&canary, Instant::now() + LIMIT * 4);
     let (_, (answers, slowest)) = tokio::join!(join_all(crowd), good);
-    assert!(answers > 20 && slowest < Duration::from_secs(2), "{answers} answers, the slowest in {slowest:?}");
+    assert!(answers > 20 && slowest < Duration::from_secs(4), "{answers} answers, the slowest in {slowest:?}");
     canary.is_well("the handshakes").await;
 }

@@ -119,3 +119,44 @@ async fn the_routers_own_answers_hold_no_markup() {
         assert!(answer.raw_head.iter().all(|byte| *byte != 0x1b), "{host} {target}");
     }
 }
+
+/// What one client sends changes nothing for the next one on the same connection to the app (CVE-2020-5401).
+#[tokio::test]
+async fn one_clients_fields_are_no_other_clients() {
+    let canary = Canary::new().await;
+    // What changes from request to request.
+    let steady = |request: Received| {
+        let own = |name: &str| ["X-Vcap-Request-Id", "X-Request-Start"].contains(&name);
+        (request.target, request.headers.into_iter().filter(|(name, _)| !own(name)).collect::<Vec<_>>())
+    };
+    let plain = steady(told(&canary, "/plain", &[]).await);
+    let ask = async |client: &mut trueroute_testkit::Client| client.get(HOST, "/plain").await.unwrap();
+    let usual = ask(&mut canary.client().await).await;
+    for line in [
+        "X-Odd: \u{fffd}\u{e9}",
+        "X-Odd:",
+        "X-Odd: \t a \t ",
+        "X-Odd: a, \"b, c",
+        "X_Odd: 1",
+        "!#$%&'*+-.^_`|~: 1",
+        "X-Vcap-Request-Id: evil",
+        "X-Cf-RouterError: evil",
+        "Cache-Control: no-store\r\nPragma: no-cache\r\nX-Forwarded-Host: evil.example",
+        "Content-Type: text/html\r\nSet-Cookie: evil",
+        "Connection: close",
+        "Connection: X-Vcap-Request-Id",
+        "Accept-Encoding: gzip\r\nRange: bytes=0-0\r\nIf-None-Match: *",
+    ] {
+        let mut one = canary.client().await;
+        one.send_raw(format!("GET /odd HTTP/1.1\r\nHost: {HOST}\r\n{line}\r\n\r\n")).await.unwrap();
+        assert_eq!(one.response().await.unwrap().status, 200, "{line:?}");
+        let answer = ask(&mut canary.client().await).await;
+        assert_eq!(steady(canary.app.last().unwrap()), plain, "{line:?}");
+        let named = |answer: &trueroute_testkit::client::Response| {
+            answer.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!((answer.status, named(&answer), &answer.body), (200, named(&usual), &usual.body), "{line:?}");
+    }
+    assert_eq!(canary.app.connections(), 1, "all of them went one way");
+    canary.is_well("odd fields").await;
+}

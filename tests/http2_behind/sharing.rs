@@ -1,6 +1,12 @@
 //! What the requests on one connection must not do to each other, and when a connection is used again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use tokio::sync::Notify;
@@ -9,7 +15,10 @@ use trueroute_testkit::{
     app::Reply,
     client::Request,
     eventually,
-    peers::http2::{Http2, http2_door, kind, speaks_http2},
+    peers::{
+        Peer,
+        http2::{Frame, Http2, http2_door, kind, speaks_http2},
+    },
     pki::InstanceId,
 };
 
@@ -202,4 +211,84 @@ async fn one_reset_that_many_requests_waited_for_is_no_row_of_resets() {
     assert!(answers.iter().all(|answer| answer.status == 502));
     assert_eq!(peer.connections(), 1, "all of them waited for it");
     assert_eq!(router.endpoints("crowd.h2").await.len(), 1, "once says nothing");
+}
+
+/// An endpoint whose first connection says nothing more once it has a request, as if its cell had lost its power.
+async fn dies_once(router: &RouterUnderTest, host: &str) -> Peer {
+    let id = InstanceId::of_app("dies");
+    let door = http2_door(&router.scene.pki.instances.instance(&id).issue());
+    let died = Arc::new(AtomicBool::new(false));
+    let peer = speaks_http2(door, move |mut talk: Http2| {
+        let died = Arc::clone(&died);
+        async move {
+            talk.send(kind::SETTINGS, 0, 0, []).await;
+            while let Some(stream) = talk.request().await {
+                if !died.swap(true, Relaxed) {
+                    return talk.drain().await;
+                }
+                talk.ok(stream).await;
+            }
+        }
+    });
+    router.register(&Registration::tls(peer.addr(), &id.instance).uri(host).protocol("http2")).await;
+    peer
+}
+
+#[tokio::test]
+async fn a_connection_that_fell_silent_gets_no_further_request() {
+    let router = one_worker().start().await;
+    let slow = router.instance("a").uri("slow.h2").http2().register().await;
+    let mut waits = router.client().await;
+    waits.send_raw("GET /delay HTTP/1.1\r\nHost: slow.h2\r\n\r\n").await.unwrap();
+    let peer = dies_once(&router, "silent.h2").await;
+    let mut first = router.client().await;
+    first.send_raw("GET / HTTP/1.1\r\nHost: silent.h2\r\n\r\n").await.unwrap();
+    eventually(PATIENCE, async || peer.requests() == 1).await;
+    eventually(PATIENCE, async || {
+        let answer = tokio::time::timeout(Duration::from_secs(1), router.get("silent.h2", "/")).await;
+        answer.is_ok_and(|answer| answer.status == 200)
+    })
+    .await;
+    assert_eq!(peer.connections(), 2);
+    // An app that takes its time says that it is there, and keeps its connection.
+    assert_eq!(router.get("slow.h2", "/").await.status, 200);
+    slow.release_all();
+    assert_eq!(waits.reader.response("GET").await.unwrap().status, 200);
+    assert_eq!(slow.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_on_which_a_request_timed_out_has_to_show_that_it_lives() {
+    let router = one_worker().set("endpoint_timeout", "1s").start().await;
+    let peer = dies_once(&router, "late.h2").await;
+    assert_eq!(router.get("late.h2", "/").await.status, 502);
+    assert_eq!(router.get("late.h2", "/").await.status, 200);
+    assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn an_app_that_sends_its_clients_elsewhere_before_their_first_request_loses_none() {
+    let router = one_worker().one_attempt().start().await;
+    let id = InstanceId::of_app("a");
+    let door = http2_door(&router.scene.pki.instances.instance(&id).issue());
+    let opened = Arc::new(AtomicBool::new(false));
+    let peer = speaks_http2(door, move |mut talk: Http2| {
+        let opened = Arc::clone(&opened);
+        async move {
+            let settings = Frame::new(kind::SETTINGS, 0, 0, []);
+            if !opened.swap(true, Relaxed) {
+                let go_away = Frame::new(kind::GOAWAY, 0, 0, [0; 8]);
+                talk.raw(&[settings.bytes(), go_away.bytes()].concat()).await;
+                return talk.drain().await;
+            }
+            talk.raw(&settings.bytes()).await;
+            while let Some(stream) = talk.request().await {
+                talk.ok(stream).await;
+            }
+        }
+    });
+    router.register(&Registration::tls(peer.addr(), &id.instance).uri("first.h2").protocol("http2")).await;
+    let answer = router.ask(Request::new("POST", "/").host("first.h2").body("x")).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.header("x-cf-routererror"));
+    assert_eq!((peer.connections(), peer.requests()), (2, 1));
 }

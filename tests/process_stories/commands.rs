@@ -32,6 +32,14 @@ fn check_names_every_problem_and_leaves_with_1() {
 }
 
 #[test]
+fn check_reads_the_page_for_errors_too() {
+    let (code, said) = on_file(&["check"], "html_error_template_file: /nowhere/page.html\n");
+    let wanted = "error: Could not read HTML error template file: /nowhere/page.html: No such file or directory \
+                  (os error 2)\nFILE: the router does not start with it\n";
+    assert_eq!((code, &*said), (1, wanted));
+}
+
+#[test]
 fn check_warns_of_what_is_odd_and_leaves_with_0() {
     let (code, said) = on_file(&["check"], "port: 80\nodd: 1\n");
     assert_eq!((code, &*said), (0, "warning: unknown key odd (line 2)\nFILE: the router starts with it\n"));

@@ -22,7 +22,7 @@ fn fields(pairs: &[(&'static str, &str)]) -> HeaderMap {
 /// The fields after `tracing` has worked on `sent`, sorted, and the request id.
 fn stated(tracing: &Tracing, sent: &[(&'static str, &str)]) -> (Vec<String>, String) {
     let mut headers = fields(sent);
-    let id = tracing.state(&mut headers, DICE);
+    let id = tracing.state(&mut headers, DICE).request;
     let mut lines: Vec<String> =
         headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
     lines.sort();

@@ -201,9 +201,13 @@ impl Fields {
     }
 
     /// Appends the facts about the attempts.
-    pub(super) fn write_extras(&self, cost: &Cost, out: &mut Vec<u8>) {
+    pub(super) fn write_extras(&self, cost: Option<&Cost>, out: &mut Vec<u8>) {
+        if self.extras.is_empty() {
+            return;
+        }
+        let cost = cost.copied().unwrap_or_default();
         for extra in &self.extras {
-            extra.write(cost, out);
+            extra.write(&cost, out);
         }
     }
 

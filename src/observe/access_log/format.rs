@@ -50,7 +50,7 @@ impl Formatter {
         field(b" app_id:", entry.app_id.as_bytes(), out);
         field(b" app_index:", entry.app_index.as_bytes(), out);
         field(b" instance_id:", entry.instance_id.as_bytes(), out);
-        self.fields.write_extras(&entry.cost, out);
+        self.fields.write_extras(entry.cost, out);
         field(b" x_cf_routererror:", entry.router_error, out);
         self.fields.write_headers(entry, out);
         out.push(b'\n');

@@ -32,7 +32,7 @@ pub(super) fn proxied() -> Entry<'static> {
         app_index: "0",
         instance_id: "0a1b2c3d-0000-4000-8000-000000000005",
         router_error: b"",
-        cost: Cost::default(),
+        cost: None,
         headers: NO_FIELDS.get_or_init(HeaderMap::new),
         removed: &[],
     }

@@ -2,14 +2,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::{Ping, PingPong, client::SendRequest};
 
 use super::{STREAMS, watched::Notes};
 use crate::upstream::dial::Timings;
@@ -19,6 +19,7 @@ pub(super) struct Channel {
     sender: SendRequest<Bytes>,
     notes: Arc<Notes>,
     timings: Arc<Timings>,
+    pings: Mutex<Option<PingPong>>,
     taken: AtomicUsize,
     exchanges: AtomicU32,
 }
@@ -31,8 +32,30 @@ pub(super) struct Seat {
 }
 
 impl Channel {
-    pub(super) fn new(sender: SendRequest<Bytes>, notes: Arc<Notes>, timings: Arc<Timings>) -> Self {
-        Self { sender, notes, timings, taken: AtomicUsize::new(0), exchanges: AtomicU32::new(0) }
+    pub(super) fn new(
+        sender: SendRequest<Bytes>,
+        notes: Arc<Notes>,
+        timings: Arc<Timings>,
+        pings: Option<PingPong>,
+    ) -> Self {
+        let (taken, exchanges) = (AtomicUsize::new(0), AtomicU32::new(0));
+        Self { sender, notes, timings, pings: Mutex::new(pings), taken, exchanges }
+    }
+
+    /// Asks whether the endpoint is still there. Until it says anything the connection gets no further request: of one
+    /// whose host has vanished the system tells after a quarter of an hour, and all requests would wait on it.
+    pub(super) fn doubt(&self) {
+        self.notes.doubt();
+        if let Some(pings) = &mut *self.pings.lock().unwrap_or_else(PoisonError::into_inner) {
+            // An answer to an earlier question makes room for another; while there is none, one question is enough.
+            let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
+            let _ = pings.send_ping(Ping::opaque());
+        }
+    }
+
+    /// Bytes that the endpoint has sent, ever.
+    pub(super) fn read(&self) -> u64 {
+        self.notes.read()
     }
 
     /// Whether it takes new requests: neither gone nor asked to go (GOAWAY).
@@ -42,7 +65,7 @@ impl Channel {
 
     /// Whether another request may go on it now.
     pub(super) fn has_room(&self) -> bool {
-        self.taken.load(Relaxed) < STREAMS.min(self.sender.current_max_send_streams())
+        !self.notes.is_doubted() && self.taken.load(Relaxed) < STREAMS.min(self.sender.current_max_send_streams())
     }
 
     /// Whether it carries no request.
@@ -77,6 +100,11 @@ impl Seat {
     /// Whether the connection takes new requests.
     pub(super) fn is_open(&self) -> bool {
         self.channel.is_open()
+    }
+
+    /// Asks whether the endpoint is still there.
+    pub(super) fn doubt(&self) {
+        self.channel.doubt();
     }
 
     /// How the connection came about.

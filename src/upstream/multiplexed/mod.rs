@@ -75,6 +75,10 @@ where
         let seat = match within(terms.deadline, find(upstream, peer, head, terms)).await {
             Ok(Found::Seat(seat)) => seat,
             Ok(Found::Http1(connection)) => return Sent::Http1(body, connection),
+            Err(failed) if failed.is_sent_away() && sendings < SENDINGS => {
+                sendings += 1;
+                continue;
+            }
             Err(failed) => return Sent::Http2(Err(unsent(&failed, body))),
         };
         if !replayable && seat.is_resting() {

@@ -4,12 +4,15 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
-use h2::client::{Builder, Connection as Driver, SendRequest};
+use h2::{
+    Reason,
+    client::{Builder, Connection as Driver, SendRequest},
+};
 use tokio::time::timeout;
 use trueroute_identity::{Dialer, Refusal};
 
@@ -77,9 +80,10 @@ pub(super) async fn open(peer: &Peer, way: &Way) -> Result<Opened, OpenFailed> {
         Ok(greeted) => greeted,
         Err(_) => Err(Failure::NoHttp2(Http2Error::Silent)),
     };
-    let (sender, driver) = greeted.map_err(|failure| OpenFailed::new(failure, timings, notes.is_unproven()))?;
+    let (sender, mut driver) = greeted.map_err(|failure| OpenFailed::new(failure, timings, notes.is_unproven()))?;
+    let pings = driver.ping_pong();
     tokio::spawn(drive(driver, Arc::clone(&notes)));
-    Ok(Opened::Http2(Channel::new(sender, notes, connection.timings)))
+    Ok(Opened::Http2(Channel::new(sender, notes, connection.timings, pings)))
 }
 
 /// Says what we take, and waits for the endpoint to do the same.
@@ -101,8 +105,9 @@ async fn greet(
         .initial_max_send_streams(0)
         .handshake(stream)
         .await;
-    let (sender, mut driver) = greeted.map_err(|error| before_anything(&error, notes))?;
-    poll_fn(|cx| poll_settings(&mut driver, notes, cx)).await?;
+    let (mut sender, mut driver) = greeted.map_err(|error| before_anything(&error, notes))?;
+    let ended = poll_fn(|cx| poll_settings(&mut driver, notes, cx)).await;
+    ended.map_err(|failure| sent_away(&mut sender).unwrap_or(failure))?;
     Ok((sender, driver))
 }
 
@@ -114,6 +119,14 @@ fn poll_settings(driver: &mut Driver<Watched>, notes: &Notes, cx: &mut Context<'
         Poll::Pending if driver.max_concurrent_send_streams() > 0 => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     }
+}
+
+/// The endpoint has ended the connection as an app does that is about to stop or restart: no fault, and another
+/// connection may lead to its successor.
+fn sent_away(sender: &mut SendRequest<Bytes>) -> Option<Failure> {
+    let Poll::Ready(Err(error)) = sender.poll_ready(&mut Context::from_waker(Waker::noop())) else { return None };
+    let code = error.reason().filter(|code| *code == Reason::NO_ERROR && error.is_go_away() && error.is_remote())?;
+    Some(Failure::Declined(Http2Error::GoAway { code }))
 }
 
 /// The connection ended before it carried a request.

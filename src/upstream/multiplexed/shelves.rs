@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
@@ -43,11 +44,16 @@ struct Shelf {
     http1_until: Option<Instant>,
 }
 
-/// A connection, and the sweep at which it was last seen at work.
+/// How long an endpoint may say nothing at all while it has requests, before it is asked whether it is still there.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// A connection, the sweep at which it was last seen at work, and the one at which it had last said anything.
 struct Kept {
     channel: Arc<Channel>,
     exchanges: u32,
     since: Instant,
+    read: u64,
+    heard: Instant,
 }
 
 /// A connection that is being made, and how many requests wait for it.
@@ -89,9 +95,33 @@ impl OpenFailed {
         self.unproven.swap(false, Relaxed)
     }
 
+    /// Whether the endpoint took no requests on this connection, and may on another.
+    pub(super) fn is_sent_away(&self) -> bool {
+        matches!(*self.failure, Failure::Declined(_))
+    }
+
     /// `endpoint_timeout` passed first.
     pub(super) fn late() -> Self {
         Self::new(Failure::ConnectTimeout, Timings::default(), false)
+    }
+}
+
+impl Kept {
+    fn new(channel: Channel, now: Instant) -> Self {
+        Self { channel: Arc::new(channel), exchanges: 0, since: now, read: 0, heard: now }
+    }
+
+    /// Looks whether it is at work, and whether the endpoint still says anything.
+    fn look(&mut self, now: Instant) {
+        let (exchanges, read, resting) = (self.channel.exchanges(), self.channel.read(), self.channel.is_resting());
+        if !resting || exchanges != self.exchanges {
+            (self.exchanges, self.since) = (exchanges, now);
+        }
+        if resting || read != self.read {
+            (self.read, self.heard) = (read, now);
+        } else if now.duration_since(self.heard) >= SILENCE {
+            self.channel.doubt();
+        }
     }
 }
 
@@ -143,6 +173,8 @@ impl Shelves {
         if let Some(seat) = shelf.seat() {
             return Look::Found(Found::Seat(seat));
         }
+        // One whose task is gone without a word would fail all who wait for it.
+        shelf.openings.retain(|opening| opening.outcome.has_changed().is_ok());
         if let Some(opening) = shelf.openings.iter_mut().find(|opening| opening.waiting < STREAMS) {
             opening.waiting += 1;
             return Look::Wait(opening.outcome.clone());
@@ -170,7 +202,7 @@ impl Shelves {
             }
             let outcome = match opened {
                 Ok(Opened::Http2(channel)) => {
-                    shelf.channels.push(Kept { channel: Arc::new(channel), exchanges: 0, since: now });
+                    shelf.channels.push(Kept::new(channel, now));
                     Ok(())
                 }
                 Ok(Opened::Http1(connection)) => {
@@ -187,8 +219,8 @@ impl Shelves {
         }
     }
 
-    /// Drops what has been idle for too long, is closed, or was verified under another trust than `generation`.
-    /// Requests under way go on.
+    /// Drops what has been idle for too long, is closed, or was verified under another trust than `generation`, and
+    /// asks after endpoints that have fallen silent. Requests under way go on.
     pub fn sweep(&self, now: Instant, generation: u64) {
         let mut gone = Vec::new();
         self.lock().retain(|_, shelf| {
@@ -197,10 +229,7 @@ impl Shelves {
                 return false;
             }
             gone.extend(shelf.channels.extract_if(.., |kept| {
-                let exchanges = kept.channel.exchanges();
-                if !kept.channel.is_resting() || exchanges != kept.exchanges {
-                    (kept.exchanges, kept.since) = (exchanges, now);
-                }
+                kept.look(now);
                 !kept.channel.is_open() || now.duration_since(kept.since) >= IDLE_TIMEOUT
             }));
             shelf.http1_until = shelf.http1_until.filter(|until| now < *until);

@@ -34,6 +34,9 @@ pub(super) struct Notes {
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
     written: AtomicU64,
+    read: AtomicU64,
+    /// What was read when the connection came in doubt, and one more; 0 if it never did.
+    doubted: AtomicU64,
     closed: AtomicBool,
     end: Mutex<Option<End>>,
     refusal: Mutex<Option<Refusal>>,
@@ -53,6 +56,21 @@ impl Notes {
     /// Bytes that the connection has taken, ever.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Relaxed)
+    }
+
+    /// Bytes that the endpoint has sent, ever.
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// Puts it in doubt whether the endpoint is still there, until it says anything.
+    pub(super) fn doubt(&self) {
+        self.doubted.store(self.read() + 1, Relaxed);
+    }
+
+    /// Whether nothing has come since it was put in doubt that the endpoint is there.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Relaxed) == self.read() + 1
     }
 
     /// Whether nobody drives the connection any more.
@@ -98,6 +116,8 @@ impl Watched {
             local,
             remote,
             written: AtomicU64::new(0),
+            read: AtomicU64::new(0),
+            doubted: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             end: Mutex::default(),
             refusal: Mutex::default(),
@@ -134,6 +154,7 @@ impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (before, room) = (buffer.filled().len(), buffer.remaining());
         let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.notes.read.fetch_add((buffer.filled().len() - before) as u64, Relaxed);
         if matches!(outcome, Poll::Ready(Ok(()))) && room > 0 && buffer.filled().len() == before {
             self.ended(End::Eof);
         }

@@ -121,7 +121,7 @@ fn facts_about_the_attempts_stand_before_the_error() {
         ),
     ] {
         let fields = Fields::default().and_extras(names.iter().copied());
-        let line = line(&fields, &Entry { cost, ..proxied() });
+        let line = line(&fields, &Entry { cost: Some(&cost), ..proxied() });
         let expected = format!("instance_id:\"0a1b2c3d-0000-4000-8000-000000000005\"{shown}");
         assert!(line.contains(&expected), "{expected} is not in {line}");
     }
