@@ -62,6 +62,9 @@ pub enum Failure {
     /// `X-CF-Process-Instance` is not a process' id, with an index or without.
     #[error("malformed X-CF-Process-Instance")]
     MalformedProcessInstance,
+    /// The route is bound to a route service, which requests must pass first, and this router sends none there.
+    #[error("Support for route services is disabled.")]
+    RouteService,
     /// The route is known and has no endpoints.
     #[error("no endpoints")]
     NoEndpoints {
@@ -207,6 +210,7 @@ impl Failure {
             Self::MalformedAppInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_app_instance"),
             Self::UnknownInstance { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_instance"),
             Self::MalformedProcessInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_process_instance"),
+            Self::RouteService => (Never, Keep, true, None, "route_service"),
             Self::NoEndpoints { .. } => (Never, Keep, true, None, "no_endpoints"),
             Self::RequestTooLarge => (Never, Keep, true, None, "request_too_large"),
             Self::ConnectionLimit { .. } => (Never, Keep, true, Some(ExhaustedConns), "connection_limit"),
@@ -292,6 +296,13 @@ impl Failure {
                 let body = "400 Bad Request: Invalid X-CF-Process-Instance Header".into();
                 lookup(400, "invalid_cf_process_instance_header", NEVER, body)
             }
+            Self::RouteService => Answer {
+                status: 502,
+                router_error: Some("route_service_unsupported".into()),
+                cache_control: None,
+                body: Some("502 Bad Gateway: Support for route services is disabled.".into()),
+                has_page: true,
+            },
             Self::NoEndpoints { host } => {
                 let body = format!("503 Service Unavailable: Requested route ('{host}') has no available endpoints.");
                 lookup(503, "no_endpoints", BRIEF, body)

@@ -125,6 +125,7 @@ fn failures() -> Vec<Failure> {
         Failure::MalformedAppInstance,
         Failure::UnknownInstance { host: host(), named: host() },
         Failure::MalformedProcessInstance,
+        Failure::RouteService,
         Failure::NoEndpoints { host: host() },
         Failure::RequestTooLarge,
         Failure::ConnectionLimit { host: host() },
@@ -160,6 +161,7 @@ fn is_listed(failure: &Failure) {
         | Failure::MalformedAppInstance
         | Failure::UnknownInstance { .. }
         | Failure::MalformedProcessInstance
+        | Failure::RouteService
         | Failure::NoEndpoints { .. }
         | Failure::RequestTooLarge
         | Failure::ConnectionLimit { .. }

@@ -24,6 +24,8 @@ mod misrouting;
 mod modes;
 #[path = "identity_stories/pooled.rs"]
 mod pooled;
+#[path = "identity_stories/refusing.rs"]
+mod refusing;
 #[path = "identity_stories/stale.rs"]
 mod stale;
 #[path = "identity_stories/tenant.rs"]

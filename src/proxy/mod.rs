@@ -206,6 +206,11 @@ impl Proxy {
         exchange.shard().route_lookup_time(now.duration_since(exchange.started()));
         let pool = pool?;
         self.measure(exchange, &pool, now)?;
+        if !pool.route_service_url().is_empty() {
+            // What the service is there for, a login for example, must not be passed by.
+            tracing::info!(target: "proxy", route = pool.route().key(), "route-service-unsupported");
+            return Err(Failure::RouteService);
+        }
         let prepared = Prepared::new(exchange, noted, &self.settings, wants);
         let mut reply = self.attempt(exchange, &pool, &prepared, body, now).await?;
         affinity::remember(&mut reply, &pool, exchange, &prepared, &self.settings);

@@ -169,3 +169,14 @@ async fn a_request_that_names_an_instance_reaches_that_one_or_none() {
     }
     assert_eq!((scene.app.requests(), other.requests()), (10, 0));
 }
+
+#[tokio::test]
+async fn no_request_passes_a_route_service_by() {
+    let scene = Scene::new().await;
+    let bound = plain(scene.app.addr()).route_service("https://login.example.com").uri("bound.example.com");
+    scene.register(&bound).await;
+    let got = scene.exchange("GET / HTTP/1.1\r\nHost: bound.example.com\r\n\r\n").await;
+    let body = "502 Bad Gateway: Support for route services is disabled.\n";
+    assert_eq!(got, (failed("HTTP/1.1 502 Bad Gateway", "route_service_unsupported", body), After::Open));
+    assert_eq!(scene.app.requests(), 0);
+}
