@@ -47,6 +47,9 @@ impl Proxy {
                 Ok(lease) => Arc::clone(lease),
                 Err(why) => return Err(last.unwrap_or_else(|| unavailable(why, exchange))),
             };
+            if let Some(failure) = &last {
+                exchange.shard().retry(failures::retry(failure));
+            }
             tries += 1;
             exchange.attempt(lease.endpoint());
             let failed = match self.try_endpoint(exchange, lease.endpoint(), prepared, body, now).await {
@@ -71,7 +74,6 @@ impl Proxy {
                 Some(kept) if may_go_on && counted < self.settings.max_attempts => body = kept,
                 _ => return Err(failure),
             }
-            exchange.shard().retry(failures::retry(&failure));
             last = Some(failure);
             now = std::time::Instant::now();
         }

@@ -75,8 +75,7 @@ pub async fn dial(
     // Requests are written whole; waiting to fill a segment would only delay them.
     let _ = tcp.set_nodelay(true);
     if let Some(interval) = times.probe_interval {
-        let probes = TcpKeepalive::new().with_time(interval).with_interval(interval);
-        let _ = SockRef::from(&tcp).set_tcp_keepalive(&probes);
+        probe(&tcp, interval);
     }
     timings.local = tcp.local_addr().ok();
     let stream = match peer.identity() {
@@ -89,6 +88,12 @@ pub async fn dial(
         }
     };
     Ok(Connection::new(stream, peer.clone(), dialer.trust().generation(), Arc::new(*timings)))
+}
+
+/// Has the system ask every `interval` whether a silent peer is still there.
+fn probe(tcp: &TcpStream, interval: Duration) {
+    let probes = TcpKeepalive::new().with_time(interval).with_interval(interval);
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
 }
 
 /// Whether the peer of `stream` took up an offer of HTTP/2.
@@ -119,4 +124,21 @@ async fn look_up(peer: &Peer) -> Result<Vec<SocketAddr>, DialError> {
     let failed = |error| DialError::Lookup { host: peer.host().into(), error };
     let found: Vec<_> = tokio::net::lookup_host((peer.host(), peer.port())).await.map_err(failed)?.collect();
     if found.is_empty() { Err(failed(std::io::Error::other("no such host"))) } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn silent_peers_are_probed_as_often_as_configured() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = SockRef::from(&tcp);
+        assert!(!socket.keepalive().unwrap());
+        probe(&tcp, Duration::from_secs(3));
+        assert!(socket.keepalive().unwrap());
+        let seconds = [socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap()];
+        assert_eq!(seconds, [Duration::from_secs(3); 2]);
+    }
 }

@@ -62,6 +62,7 @@ async fn below_an_authority_with_a_rule_only_the_listed_subjects_come_in() {
     }
     assert!(doors.get_over_tls(&authorities.client()).await.is_ok());
     doors.log_line("invalid-subject", "CN=three").await;
+    doors.log_line("client-turned-away", "NotValidForName").await;
 
     // Without the switch the rules are not in force.
     let off = ruled(authorities.asking("require"), &rules).set("enable_verify_client_certificate_metadata", false);

@@ -61,6 +61,8 @@ async fn a_failed_attempt_says_whether_the_request_may_go_elsewhere() {
         let line = scene.log_line("backend-endpoint-failed", &id).await;
         assert_eq!(*line.field("retriable"), retriable, "{path}: {line:?}");
     }
+    // There is no other endpoint, and the one that failed is not asked again.
+    assert_eq!((scene.app.requests(), scene.metric("trueroute_retries_total").await), (4, 0.0));
 }
 
 #[tokio::test]
