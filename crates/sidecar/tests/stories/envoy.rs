@@ -3,7 +3,10 @@
 use std::{ffi::OsString, path::Path, process::Command};
 
 use rustls::AlertDescription;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 use trueroute_sidecar::{Settings, envoy::CommandLine, settings::Drain, stats::Event};
 use trueroute_testkit::{
     eventually,
@@ -61,7 +64,8 @@ async fn names_and_authorities_of_the_secret_decide_who_comes_in() {
                 let mut stream = sidecar.call(&tls.only(version)).await?;
                 stream.read(&mut [0; 1]).await
             };
-            alert(&told.await.unwrap_err())
+            let told = timeout(PATIENCE, told).await.expect("a verdict in time");
+            alert(&told.unwrap_err())
         };
         assert_eq!(refused(named("tcp-router.service.cf.internal")).await, Some(AlertDescription::BadCertificate));
         assert_eq!(refused(container.caller()).await, Some(AlertDescription::CertificateRequired));
