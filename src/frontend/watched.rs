@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::coop,
+};
 
 use crate::lifecycle::roster::Seat;
 
@@ -20,6 +23,21 @@ pub struct Watched<S> {
     heads: bool,
     /// Whether anything has come.
     begun: bool,
+}
+
+/// Turns of the runtime's budget that a read of frames costs beside its own. A frame of nine bytes is as much work as
+/// one of 16 KiB: without this, a flood of the smallest ones keeps a worker's other clients waiting for half a million
+/// bytes of them.
+const FRAMES_COST: usize = 7;
+
+/// Lets others on the worker go first, the sooner.
+fn spend(cx: &mut Context<'_>) {
+    for _ in 0..FRAMES_COST {
+        match coop::poll_proceed(cx) {
+            Poll::Ready(turn) => turn.made_progress(),
+            Poll::Pending => return,
+        }
+    }
 }
 
 /// What a client says first that believes to be talking HTTP/2 (RFC 9113 section 3.4).
@@ -64,6 +82,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
                 self.begun = true;
                 spoil_preface(&mut buffer.filled_mut()[before..]);
             }
+        }
+        if !self.heads && read.is_ready() {
+            spend(cx);
         }
         read
     }
