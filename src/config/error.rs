@@ -103,7 +103,7 @@ pub enum Warning {
         line: usize,
     },
     /// Known cipher suites that this TLS stack cannot offer.
-    #[error("cipher_suites: {names} cannot be offered and are left out")]
+    #[error("cipher_suites: left out, as they cannot be offered: {names}")]
     CiphersLeftOut {
         /// The names, separated by colons.
         names: String,

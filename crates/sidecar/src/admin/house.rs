@@ -114,13 +114,21 @@ impl House {
 /// What an operator can set going.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Close the doors and let go of idle connections.
-    Drain {
-        /// Only after the drain time; idle connections at once.
-        gracefully: bool,
-    },
+    /// Let go of idle connections, and do this with the doors.
+    Drain(Doors),
     /// End the process without waiting for anybody.
     Quit,
+}
+
+/// What becomes of the doors in a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doors {
+    /// They close at once.
+    Close,
+    /// They close after the drain time.
+    CloseLater,
+    /// They stay open.
+    Leave,
 }
 
 /// The strings to pull.
@@ -142,10 +150,14 @@ impl Controls {
     /// Does what was asked for.
     pub(crate) fn follow(&self, command: Command) {
         match command {
-            Command::Drain { gracefully } => {
-                tracing::info!(gracefully, "Asked to drain");
+            Command::Drain(doors) => {
+                tracing::info!(?doors, "Asked to drain");
                 self.drain.cancel();
-                if gracefully { self.close_later.cancel() } else { self.close.cancel() }
+                match doors {
+                    Doors::Close => self.close.cancel(),
+                    Doors::CloseLater => self.close_later.cancel(),
+                    Doors::Leave => {}
+                }
             }
             Command::Quit => {
                 tracing::info!("Asked to quit");

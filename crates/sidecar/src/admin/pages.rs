@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     certs, clusters, dump, figures,
-    house::{Command, House},
+    house::{Command, Doors, House},
     http::{Answer, Request},
 };
 use crate::{envoy, log};
@@ -111,8 +111,12 @@ fn home(_: &House, _: &Request) -> Answer {
 
 fn drain_listeners(_: &House, request: &Request) -> Answer {
     // Every listener leads inward, so there is nothing that `inboundonly` would leave open.
-    let gracefully = request.asks("graceful").is_some();
-    Answer::text(200, "OK\n").then(Command::Drain { gracefully })
+    let doors = match (request.asks("graceful"), request.asks("skip_exit")) {
+        (None, _) => Doors::Close,
+        (Some(_), None) => Doors::CloseLater,
+        (Some(_), Some(_)) => Doors::Leave,
+    };
+    Answer::text(200, "OK\n").then(Command::Drain(doors))
 }
 
 fn health(house: &House, failing: bool) -> Answer {
