@@ -200,11 +200,6 @@ impl Instance {
         self.reach.register(&self.registration).await;
     }
 
-    /// Registers, and waits for nothing.
-    pub(crate) async fn announce(&self) {
-        self.reach.publish(&self.registration).await;
-    }
-
     /// Unregisters, and waits until the table has it no more.
     pub(crate) async fn unregister(&self) {
         self.reach.unregister(&self.registration).await;
