@@ -11,6 +11,9 @@ use crate::lifecycle::roster::Patience;
 /// How long a client may take nothing at all of what is there for it. Gorouter waits for ever; nginx has the same
 /// minute.
 const STALL: Duration = Duration::from_secs(60);
+/// The same for its socket, of which the system tells in steps of up to a third of 4 MiB: a minute would be too short
+/// for whoever takes less than 22 KiB a second.
+const STUCK: Duration = Duration::from_secs(300);
 /// Seconds for the first request of a connection, once the router is closing: as in Go, one on which nothing comes
 /// is idle, and must not hold up a drain until its very end.
 const SILENT_WHILE_CLOSING: u32 = 5;
@@ -25,8 +28,8 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// What one look a second goes by. A client that takes nothing has a minute, or `frontend_idle_timeout` if that is
-    /// shorter.
+    /// What one look a second goes by. A client that takes nothing has five minutes, one that takes nothing of one
+    /// stream a minute, or `frontend_idle_timeout` if that is shorter.
     #[must_use]
     pub fn patience(&self, endpoint_timeout: Option<Duration>, closing: bool) -> Patience {
         Patience {
@@ -34,8 +37,15 @@ impl Deadlines {
             silent: closing.then_some(SILENT_WHILE_CLOSING),
             head: self.head.map(|head| seconds(head, 0)),
             answer: endpoint_timeout.map(|timeout| seconds(timeout, 1)),
-            stall: Some(seconds(self.idle.map_or(STALL, |idle| idle.min(STALL)), 0)),
+            stall: Some(self.within_idle(STALL)),
+            stuck: Some(self.within_idle(STUCK)),
         }
+    }
+}
+
+impl Deadlines {
+    fn within_idle(&self, most: Duration) -> u32 {
+        seconds(self.idle.map_or(most, |idle| idle.min(most)), 0)
     }
 }
 
@@ -49,11 +59,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_may_stall_for_a_minute_or_as_long_as_it_may_be_idle() {
+    fn a_client_may_stall_for_a_while_or_as_long_as_it_may_be_idle() {
         let secs = |secs| Some(Duration::from_secs(secs));
-        for (idle, stall) in [(None, 60), (secs(900), 60), (secs(3), 3)] {
+        for (idle, stall, stuck) in [(None, 60, 300), (secs(900), 60, 300), (secs(3), 3, 3)] {
             let patience = Deadlines { idle, head: None }.patience(None, false);
-            assert_eq!(patience.stall, Some(stall), "{idle:?}");
+            assert_eq!((patience.stall, patience.stuck), (Some(stall), Some(stuck)), "{idle:?}");
         }
     }
 

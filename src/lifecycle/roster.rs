@@ -60,8 +60,11 @@ pub struct Patience {
     /// For an answer that has a deadline. The deadline itself is only seen by who reads on: a client that takes
     /// nothing more would hold the endpoint's connection for ever.
     pub answer: Option<u32>,
-    /// For taking nothing at all of what is there for it.
+    /// For taking nothing at all of what is there for one of several exchanges.
     pub stall: Option<u32>,
+    /// For a socket that takes nothing at all. It is more, because the system tells only when a third of what a socket
+    /// holds is gone, which may be more than a megabyte.
+    pub stuck: Option<u32>,
 }
 
 /// What a connection is asked to do.
@@ -170,7 +173,7 @@ impl Roster {
 impl Seat {
     /// What it has to be asked.
     fn outwears(&self, patience: Patience, now: u32) -> u32 {
-        let Patience { quiet, silent, head, answer, stall } = patience;
+        let Patience { quiet, silent, head, answer, stall, stuck: most_stuck } = patience;
         let most = match self.doing.load(Relaxed) {
             SILENT => [silent, head, quiet].into_iter().flatten().min(),
             OPENING => silent.into_iter().chain(head.or(quiet)).min(),
@@ -180,8 +183,13 @@ impl Seat {
             _ => quiet,
         };
         let (stuck, streams) = (self.stuck.load(Relaxed), self.streams.get());
-        let stalls = (stuck > 0 && outworn(stall, stuck - 1, now))
-            || streams.and_then(Weak::upgrade).is_some_and(|streams| streams.tick(stall, answer, now));
+        let stalls = match streams.and_then(Weak::upgrade) {
+            _ if stuck > 0 && outworn(most_stuck, stuck - 1, now) => true,
+            // None of them can take anything, and none is to blame.
+            Some(streams) if stuck > 0 => streams.wait(now),
+            Some(streams) => streams.tick(stall, answer, now),
+            None => false,
+        };
         match outworn(most, self.since.load(Relaxed), now) {
             _ if stalls => LEAVE,
             true if streams.is_some() => FINISH,
@@ -293,7 +301,8 @@ impl Drop for Seated {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { quiet: Some(3), silent: None, head: None, answer: None, stall: None };
+    const PATIENCE: Patience =
+        Patience { quiet: Some(3), silent: None, head: None, answer: None, stall: None, stuck: None };
 
     fn tick(roster: &Roster, seconds: usize, patience: Patience) {
         (0..seconds).for_each(|_| roster.tick(patience));
@@ -381,7 +390,7 @@ mod tests {
     fn a_socket_that_takes_nothing_is_given_up() {
         let roster = Roster::default();
         let (stuck, slow) = (roster.sit_down(), roster.sit_down());
-        let patience = Patience { stall: Some(2), ..Patience::default() };
+        let patience = Patience { stuck: Some(2), ..Patience::default() };
         for client in [&stuck, &slow] {
             client.seat().begin();
             client.seat().is_stuck();

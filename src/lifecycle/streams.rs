@@ -106,6 +106,15 @@ impl Streams {
         given_up >= GIVEN_UP && given_up > self.answered.load(Relaxed)
     }
 
+    /// A second has passed in which the connection could take nothing from any of them: it counts for nobody. It is not
+    /// worth less for that.
+    pub(super) fn wait(&self, now: u32) -> bool {
+        for stream in self.members().iter().filter_map(Weak::upgrade) {
+            stream.since.store(now, Relaxed);
+        }
+        false
+    }
+
     /// A second has passed: cuts those off that have taken nothing for longer than `stall`, or than `answer` if they
     /// have a deadline. Whether that is all of them, so that the connection is not worth keeping.
     pub(super) fn tick(&self, stall: Option<u32>, answer: Option<u32>, now: u32) -> bool {
@@ -193,7 +202,8 @@ mod tests {
     use super::*;
     use crate::lifecycle::roster::{Asked, Patience, Roster, Seated};
 
-    const PATIENCE: Patience = Patience { quiet: Some(100), silent: None, head: None, answer: Some(1), stall: Some(3) };
+    const PATIENCE: Patience =
+        Patience { quiet: Some(100), silent: None, head: None, answer: Some(1), stall: Some(3), stuck: Some(9) };
 
     fn connection() -> (Roster, Seated, Arc<Streams>) {
         let roster = Roster::default();
@@ -241,6 +251,24 @@ mod tests {
         tick(&roster, 100);
         assert!(is_cut(&slow) && !is_cut(&waiting), "there is nothing for it to take");
         assert_eq!(seated.seat().asked(Waker::noop()), Asked::Stay, "one exchange is in order");
+    }
+
+    #[test]
+    fn no_stream_is_cut_off_for_a_socket_that_takes_nothing() {
+        let (roster, seated, streams) = connection();
+        let both = [streams.begin(), streams.begin()];
+        both.iter().for_each(|stream| stream.hand(1));
+        seated.seat().is_stuck();
+        tick(&roster, 9);
+        assert_eq!(seated.seat().asked(Waker::noop()), Asked::Stay);
+        seated.seat().moves_on();
+        tick(&roster, 3);
+        assert!(both.iter().all(|stream| !is_cut(stream)), "their time begins when the socket takes something");
+        tick(&roster, 1);
+        assert!(both.iter().all(|stream| is_cut(stream)));
+        seated.seat().is_stuck();
+        tick(&roster, 10);
+        assert_eq!(seated.seat().asked(Waker::noop()), Asked::Leave);
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub(crate) struct Session {
     held: BytesMut,
     read_limit: usize,
     app_bytes_in: u64,
+    wire_bytes_out: u64,
     alert: Option<AlertDescription>,
     close_notified: bool,
     at_eof: bool,
@@ -80,6 +81,7 @@ impl Session {
             held: BytesMut::new(),
             read_limit: SCRATCH,
             app_bytes_in: 0,
+            wire_bytes_out: 0,
             alert: None,
             close_notified: false,
             at_eof: false,
@@ -223,8 +225,12 @@ impl Session {
             return Poll::Ready(Ok(0));
         }
         loop {
+            let out = self.wire_bytes_out;
             let taken = self.tls.writer().write(bytes)?;
             match self.poll_send(cx) {
+                // A part of it may be on its way: to say that nothing was taken would let it be sent again elsewhere.
+                // The next call tells of the failure.
+                Poll::Ready(Err(_)) if taken > 0 && self.wire_bytes_out > out => return Poll::Ready(Ok(taken)),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 _ if taken > 0 => return Poll::Ready(Ok(taken)),
                 Poll::Ready(Ok(())) => {}
@@ -347,7 +353,7 @@ impl Session {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut Waiting { io: &mut self.io, cx }) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => {}
+                Ok(count) => self.wire_bytes_out += count as u64,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => {
                     self.hear_last_words(cx);

@@ -150,7 +150,7 @@ impl<B: Body<Data = Bytes> + Unpin> Call<B> {
     /// Gives the body back from an exchange that failed with `failure`.
     pub(super) fn fail(self, failure: Failure) -> CallFailed<B> {
         if matches!(failure, Failure::Timeout) {
-            self.seat.doubt();
+            self.seat.doubt(Instant::now());
         }
         CallFailed {
             failure,

@@ -6,10 +6,12 @@ use std::{
         atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use h2::{Ping, PingPong, client::SendRequest};
+use tokio::time::Instant;
 
 use super::{STREAMS, watched::Notes};
 use crate::upstream::dial::Timings;
@@ -19,9 +21,19 @@ pub(super) struct Channel {
     sender: SendRequest<Bytes>,
     notes: Arc<Notes>,
     timings: Arc<Timings>,
-    pings: Mutex<Option<PingPong>>,
+    questions: Mutex<Questions>,
     taken: AtomicUsize,
     exchanges: AtomicU32,
+}
+
+/// Time between two questions. gRPC's servers take a client that asks more than every five minutes, while they have
+/// nothing to say, for an attacker, and end its connection with all that is on it.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(6 * 60);
+
+/// How an endpoint is asked whether it is there, and when it last was.
+struct Questions {
+    pings: Option<PingPong>,
+    asked: Option<Instant>,
 }
 
 /// One request's place on a connection, free again when dropped.
@@ -39,17 +51,25 @@ impl Channel {
         pings: Option<PingPong>,
     ) -> Self {
         let (taken, exchanges) = (AtomicUsize::new(0), AtomicU32::new(0));
-        Self { sender, notes, timings, pings: Mutex::new(pings), taken, exchanges }
+        let questions = Mutex::new(Questions { pings, asked: None });
+        Self { sender, notes, timings, questions, taken, exchanges }
     }
 
     /// Asks whether the endpoint is still there. Until it says anything the connection gets no further request: of one
     /// whose host has vanished the system tells after a quarter of an hour, and all requests would wait on it.
-    pub(super) fn doubt(&self) {
-        self.notes.doubt();
-        if let Some(pings) = &mut *self.pings.lock().unwrap_or_else(PoisonError::into_inner) {
-            // An answer to an earlier question makes room for another; while there is none, one question is enough.
+    /// Without effect if it was asked a short while ago.
+    pub(super) fn doubt(&self, now: Instant) {
+        let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        if !questions.is_due(now) {
+            return;
+        }
+        questions.asked = Some(now);
+        if let Some(pings) = &mut questions.pings {
+            // The answer to the question before makes room for this one.
             let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
-            let _ = pings.send_ping(Ping::opaque());
+            if pings.send_ping(Ping::opaque()).is_ok() {
+                self.notes.doubt();
+            }
         }
     }
 
@@ -79,6 +99,12 @@ impl Channel {
     }
 }
 
+impl Questions {
+    fn is_due(&self, now: Instant) -> bool {
+        self.asked.is_none_or(|asked| now.duration_since(asked) >= BETWEEN_QUESTIONS)
+    }
+}
+
 impl Seat {
     /// Takes a place on `channel`.
     pub(super) fn take(channel: &Arc<Channel>) -> Self {
@@ -103,8 +129,8 @@ impl Seat {
     }
 
     /// Asks whether the endpoint is still there.
-    pub(super) fn doubt(&self) {
-        self.channel.doubt();
+    pub(super) fn doubt(&self, now: Instant) {
+        self.channel.doubt(now);
     }
 
     /// How the connection came about.
@@ -132,4 +158,20 @@ impl Drop for Seat {
 fn is_open(notes: &Notes, sender: &mut SendRequest<Bytes>) -> bool {
     let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));
     !notes.is_closed() && !matches!(ready, Poll::Ready(Err(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_is_not_pestered_with_questions() {
+        let begun = Instant::now();
+        let mut questions = Questions { pings: None, asked: None };
+        assert!(questions.is_due(begun));
+        questions.asked = Some(begun);
+        for (later, due) in [(0, false), (5 * 60, false), (6 * 60, true)] {
+            assert_eq!(questions.is_due(begun + Duration::from_secs(later)), due, "{later}");
+        }
+    }
 }

@@ -120,7 +120,7 @@ impl Kept {
         if resting || read != self.read {
             (self.read, self.heard) = (read, now);
         } else if now.duration_since(self.heard) >= SILENCE {
-            self.channel.doubt();
+            self.channel.doubt(now);
         }
     }
 }
