@@ -171,6 +171,24 @@ fn settings_that_are_not_implemented_are_refused_by_their_place() {
 }
 
 #[test]
+fn versions_are_bounded_from_both_sides() {
+    let (lowest, highest) = ("tls_minimum_protocol_version: TLS_AUTO", "tls_maximum_protocol_version: TLS_AUTO");
+    let offer = |text: String| {
+        let offer = read(&text).unwrap().listeners.remove(0).offer;
+        (offer.tls12, offer.tls13)
+    };
+    assert_eq!(offer(V3.to_owned()), (true, true));
+    assert_eq!(offer(mutated(lowest, "tls_minimum_protocol_version: TLSv1_3")), (false, true));
+    assert_eq!(offer(mutated(highest, "tls_maximum_protocol_version: TLSv1_2")), (true, false));
+    let neither = mutated(lowest, "tls_minimum_protocol_version: TLSv1_3").replacen(
+        highest,
+        "tls_maximum_protocol_version: TLSv1_2",
+        1,
+    );
+    assert!(read(&neither).unwrap_err().to_string().contains("expected a version that the minimum allows"));
+}
+
+#[test]
 fn access_logs_go_to_files_and_standard_streams() {
     let file = |path: &str| format!("name: a, typed_config: {{'@type': x.v3.FileAccessLog, path: {path}}}");
     for (log, expected) in [

@@ -93,6 +93,19 @@ async fn diegos_suites_are_spoken_in_both_versions() {
 }
 
 #[tokio::test]
+async fn a_listener_speaks_no_version_above_its_maximum() {
+    let container = Container::new();
+    let config = container.write(&[Door::app(echoing().await)], None);
+    let text = fs::read_to_string(&config).unwrap();
+    let bounded = "\"tls_params\": {\"tls_maximum_protocol_version\": \"TLSv1_2\",";
+    fs::write(&config, text.replace("\"tls_params\": {", bounded)).unwrap();
+    let sidecar = Running::start(settings(&config)).await;
+    echo(&mut sidecar.call(&container.router()).await.unwrap(), "hello").await;
+    assert!(sidecar.call(&container.router().only(Version::Tls13)).await.is_err());
+    assert_eq!(sidecar.stats.of(Event::SpokeTls12), 1);
+}
+
+#[tokio::test]
 async fn certificates_change_under_load_without_one_failure() {
     let container = Container::new();
     let config = container.write(&[Door::app(echoing().await)], None);
