@@ -152,8 +152,8 @@ async fn a_head_beyond_the_limits_is_431() {
     };
     let large = |bytes: usize| get(&[&format!("X-Large: {}", "x".repeat(bytes))]);
     for (name, request, status) in [
-        ("255 fields beside Host", many(255), 200),
-        ("256 fields beside Host", many(256), 431),
+        ("127 fields beside Host", many(127), 200),
+        ("128 fields beside Host", many(128), 431),
         ("100 KiB", large(100 * 1024), 200),
         ("200 KiB", large(200 * 1024), 431),
     ] {
