@@ -61,7 +61,7 @@ pub(super) fn prepared(text: &str) -> Result<String, Fault> {
         follow(&mut blocks, first_word(&action[..end]), line)?;
         let (action, after) = action.split_at(end);
         match comment(action) {
-            Some(text) if action.starts_with('-') && after.starts_with("}}") => trim_before(&mut out, text),
+            Some(text) if action.starts_with('-') && after.starts_with("}}") => trim_before(&mut out, action, text),
             _ => write(&mut out, action),
         }
         rest = after;
@@ -129,11 +129,13 @@ fn comment(action: &str) -> Option<&str> {
 }
 
 /// Trims the text before a comment, whose `{{` is written already: the library would also trim what follows it. The
-/// lines go into the comment, so that those after it keep their numbers.
-fn trim_before(out: &mut String, comment: &str) {
+/// lines, and those between the sign to trim and the comment, go into the comment, so that those after it keep their
+/// numbers.
+fn trim_before(out: &mut String, action: &str, comment: &str) {
     let text = out.strip_suffix("{{").unwrap_or(out);
     let kept = text.trim_end().len();
-    let lines = text[kept..].matches('\n').count();
+    let skipped = &action[..action.len() - comment.len()];
+    let lines = text[kept..].matches('\n').count() + skipped.matches('\n').count();
     out.truncate(kept);
     out.push_str("{{/*");
     out.push_str(&"\n".repeat(lines));
@@ -207,6 +209,7 @@ mod tests {
             ("{{/* it's .Header.Get */}}{{.Header.Get \"x\"}}", "{{/* it's .Header.Get */}}{{call .Header.Get \"x\"}}"),
             ("{{- /* .Header.Get }} */ -}}x", "{{- /* .Header.Get }} */ -}}x"),
             ("a \n\n {{- /* b\n */}}\nc", "a{{/*\n\n b\n */}}\nc"),
+            ("a\n{{- \n/* b */}}", "a{{/*\n\n b */}}"),
             ("{{with 1}}{{.Gets}} {{.Get}}{{end}}", "{{with 1}}{{.Gets}} {{call .Get}}{{end}}"),
             ("{{é.Get}} {{.5}} {{(.).Odd}}", "{{é.Get}} {{.5}} {{(.).Odd}}"),
         ] {
