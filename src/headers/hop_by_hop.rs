@@ -52,9 +52,9 @@ pub fn is_of_connection(name: &str) -> bool {
     )
 }
 
-/// Removes the fields that the client's `Connection` names, except those that it must not ([`is_protected`]) and the
-/// `kept` ones, which the operator lists (`hop_by_hop_headers_to_filter`). What was removed; of several fields with
-/// one name the first.
+/// Removes the fields that the client's `Connection` names, except those that it must not, which say who the client is
+/// and whose trace this is, and the `kept` ones, which the operator lists (`hop_by_hop_headers_to_filter`). What was
+/// removed; of several fields with one name the first.
 pub fn remove_named(headers: &mut HeaderMap, kept: &[HeaderName]) -> Vec<(HeaderName, HeaderValue)> {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
