@@ -29,9 +29,9 @@ mod way;
 
 use way::{Broken, Way, with_scratch};
 
-/// About the most that one read moves: a full TLS record. More would be fewer system calls, and as much more memory
+/// About the most that one read moves: four full TLS records. More would be fewer system calls, and as much more memory
 /// behind every peer that reads slowly.
-pub(crate) const CHUNK: usize = 16 * 1024;
+pub(crate) const CHUNK: usize = 64 * 1024;
 
 /// When the app resets within this time of speaking, it may have answered early (413 and gone, say) ...
 const JUST_SPOKE: Duration = Duration::from_secs(1);
