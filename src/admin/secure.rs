@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use rustls::{
-    RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, pem::PemObject as _},
     server::{VerifierBuilderError, WebPkiClientVerifier},
     sign::SingleCertAndKey,
 };
 use tokio_rustls::TlsAcceptor;
-use trueroute_identity::{Credentials, credentials::CredentialsError};
+use trueroute_identity::{
+    Credentials, Trust,
+    credentials::CredentialsError,
+    trust::{Source, TrustError},
+};
 
 /// TLS of a status port cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +22,8 @@ pub enum SecureError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// The authorities of clients cannot be read.
-    #[error("authorities of clients: {0}")]
-    Authorities(String),
+    #[error(transparent)]
+    Authorities(#[from] TrustError),
     /// There is no authority to verify clients with.
     #[error("authorities of clients: {0}")]
     Verifier(#[from] VerifierBuilderError),
@@ -62,19 +65,12 @@ impl Secure<'_> {
         let config = match self.clients {
             None => config.with_no_client_auth(),
             Some(pem) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(pem)?), provider).build()?;
+                let trust = Trust::new(&[Source { name: "authorities of clients", pem }], false)?;
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::clone(trust.roots()), provider).build()?;
                 config.with_client_cert_verifier(verifier)
             }
         };
         Ok(TlsAcceptor::from(Arc::new(config.with_cert_resolver(Arc::new(own)))))
     }
-}
-
-fn roots(pem: &str) -> Result<RootCertStore, SecureError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|error| SecureError::Authorities(error.to_string()))?;
-        roots.add(certificate).map_err(|error| SecureError::Authorities(error.to_string()))?;
-    }
-    Ok(roots)
 }

@@ -7,20 +7,19 @@
 
 use std::sync::Arc;
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, pem::PemObject as _},
-    sign::SingleCertAndKey,
+use rustls::{ClientConfig, crypto::aws_lc_rs, sign::SingleCertAndKey};
+use trueroute_identity::{
+    Credentials, Trust,
+    credentials::CredentialsError,
+    trust::{Source, TrustError},
 };
-use trueroute_identity::{Credentials, credentials::CredentialsError};
 
 /// TLS towards NATS cannot be set up. Each text names the key.
 #[derive(Debug, thiserror::Error)]
 pub enum SecureError {
     /// The authorities cannot be read.
-    #[error("nats.ca_certs: {0}")]
-    Authorities(String),
+    #[error(transparent)]
+    Authorities(#[from] TrustError),
     /// The own certificate or its key is unusable.
     #[error("nats.cert_chain, nats.private_key: {0}")]
     Credentials(#[from] CredentialsError),
@@ -34,19 +33,12 @@ pub enum SecureError {
 /// # Errors
 /// Names the key that cannot be used.
 pub fn client_config(ca_certs: &str, cert_chain: &str, private_key: &str) -> Result<ClientConfig, SecureError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca_certs.as_bytes()) {
-        let certificate = certificate.map_err(|error| SecureError::Authorities(error.to_string()))?;
-        roots.add(certificate).map_err(|error| SecureError::Authorities(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(SecureError::Authorities("no certificate".into()));
-    }
+    let trust = Trust::new(&[Source { name: "nats.ca_certs", pem: ca_certs }], false)?;
     let credentials = Credentials::from_pem(cert_chain, private_key)?;
     let own = SingleCertAndKey::from(Arc::clone(credentials.certified()));
     Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .with_root_certificates(Arc::clone(trust.roots()))
         .with_client_cert_resolver(Arc::new(own)))
 }
 

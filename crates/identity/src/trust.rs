@@ -143,7 +143,9 @@ impl Trust {
         self.0.entries.iter().any(is_it)
     }
 
-    pub(crate) fn roots(&self) -> &Arc<RootCertStore> {
+    /// The authorities in the form that rustls' own verifiers take.
+    #[must_use]
+    pub fn roots(&self) -> &Arc<RootCertStore> {
         &self.0.roots
     }
 

@@ -1,6 +1,7 @@
 //! HTTP/2 spoken by hand, frame by frame: for peers that break its rules, or use them against us.
 
 use super::{Door, Line, Peer};
+pub use crate::client_h2::raw::Frame;
 use crate::pki::Leaf;
 use crate::tls::ServerTls;
 
@@ -36,35 +37,6 @@ pub const LAST: u8 = 1;
 pub const WHOLE: u8 = 4;
 /// A header block that says `:status: 200`.
 pub const OK: &[u8] = &[0x88];
-
-/// One frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    /// Its type, see [`kind`].
-    pub kind: u8,
-    /// Its flags.
-    pub flags: u8,
-    /// The stream, 0 for the connection.
-    pub stream: u32,
-    /// What it carries.
-    pub payload: Vec<u8>,
-}
-
-impl Frame {
-    /// A frame to send.
-    pub fn new(kind: u8, flags: u8, stream: u32, payload: impl Into<Vec<u8>>) -> Self {
-        Self { kind, flags, stream, payload: payload.into() }
-    }
-
-    /// The bytes on the wire.
-    pub fn bytes(&self) -> Vec<u8> {
-        let length = u32::try_from(self.payload.len()).expect("a frame is short").to_be_bytes();
-        let mut out = vec![length[1], length[2], length[3], self.kind, self.flags];
-        out.extend_from_slice(&self.stream.to_be_bytes());
-        out.extend_from_slice(&self.payload);
-        out
-    }
-}
 
 /// A connection on which HTTP/2 was agreed and the client has said its first word.
 #[derive(Debug)]
