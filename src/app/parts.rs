@@ -158,6 +158,7 @@ impl Parts {
             let proxy = Proxy {
                 table: Arc::clone(&self.table),
                 upstream: Upstream::new(Arc::clone(&self.dialer), translate::dial_times(config), limits),
+                services: None,
                 settings: Arc::clone(&settings),
                 recorder: Arc::new(recorder),
                 origin: self.origin,

@@ -111,6 +111,7 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> p
         max_response_lines: config.max_response_headers.map_or(usize::MAX, NonZeroUsize::get),
         domains: domains.clone(),
         rules: Arc::clone(rules),
+        services: Arc::new(services(config)),
     }
 }
 
