@@ -144,6 +144,13 @@ fn failures() -> Vec<Failure> {
         Failure::NoHttp2(Http2Error::Silent),
         Failure::Http2(Http2Error::Silent),
         Failure::Shared(std::sync::Arc::new(Failure::Eof)),
+        Failure::RouteServiceTunnel,
+        Failure::Signature(SignatureError::Expired),
+        Failure::Signature(SignatureError::Unopened),
+        Failure::StraySignature(SignatureError::Expired),
+        Failure::StraySignature(SignatureError::OtherRoute),
+        Failure::RouteServiceUrl,
+        Failure::NoAttempt,
         Failure::Switched,
         Failure::ClientGone,
         Failure::MalformedBody,
@@ -162,6 +169,11 @@ fn is_listed(failure: &Failure) {
         | Failure::UnknownInstance { .. }
         | Failure::MalformedProcessInstance
         | Failure::RouteService
+        | Failure::RouteServiceTunnel
+        | Failure::Signature(_)
+        | Failure::StraySignature(_)
+        | Failure::RouteServiceUrl
+        | Failure::NoAttempt
         | Failure::NoEndpoints { .. }
         | Failure::RequestTooLarge
         | Failure::ConnectionLimit { .. }

@@ -9,6 +9,7 @@ mod error;
 mod parts;
 mod preflight;
 mod rules;
+mod services;
 mod status;
 mod translate;
 mod warm;
@@ -22,7 +23,10 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::parts::{BusWork, Parts, listen};
+use self::{
+    parts::{BusWork, Parts, listen},
+    services::Services,
+};
 pub use self::{error::StartError, preflight::preflight};
 use crate::{
     bus::{Clock, greeting::Greeting, link::Link, state::BusState, subscriber::Subscriber},
@@ -84,8 +88,10 @@ impl Router {
     pub async fn bind(config: Config) -> Result<Bound, StartError> {
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
-        let entry = Arc::new(Entry::new(&config, config.enable_http2)?);
+        let mut entry = Entry::new(&config, config.enable_http2)?;
         let dialer = translate::dialer(&config)?;
+        let services = Services::new(&config, &dialer)?;
+        entry.inner = services.as_ref().and_then(Services::door);
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let table = Arc::new(Table::new(translate::table(&config)));
         let mut subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
@@ -115,6 +121,7 @@ impl Router {
             addresses: Addresses::default(),
             table,
             dialer,
+            services,
             metrics,
             access_log,
             readiness,
@@ -132,7 +139,7 @@ impl Router {
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         parts.keep_table(&config, &bus, snapshot, restored > 0, &clock);
         parts.listen_to_bus(BusWork { link, settings, state: bus, subscriber, greeting, clock, lost });
-        Ok(Bound { config, parts, entry, warm: restored > 0 })
+        Ok(Bound { config, parts, entry: Arc::new(entry), warm: restored > 0 })
     }
 
     /// Where it listens.
@@ -264,6 +271,7 @@ impl Bound {
             None => tracing::info!(target: "router", "tls-listener-not-enabled"),
         }
 
+        doors.extend(parts.inner_door(&config)?.map(|listener| (listener, Door::Inner)));
         let closing = Stopping::new();
         let doorways = parts.doorways(&config, &entry, &closing);
         let workers = Arc::new(Workers::start(doorways, parts.connections.clone()).map_err(StartError::Workers)?);

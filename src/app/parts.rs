@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::Dialer;
 
-use super::{Addresses, StartError, status, translate, warm};
+use super::{Addresses, StartError, services::Services, status, translate, warm};
 use crate::{
     admin,
     bus::{
@@ -41,6 +41,7 @@ pub(super) struct Parts {
     pub(super) addresses: Addresses,
     pub(super) table: Arc<Table>,
     pub(super) dialer: Arc<Dialer>,
+    pub(super) services: Option<Services>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) readiness: Readiness,
@@ -158,7 +159,7 @@ impl Parts {
             let proxy = Proxy {
                 table: Arc::clone(&self.table),
                 upstream: Upstream::new(Arc::clone(&self.dialer), translate::dial_times(config), limits),
-                services: None,
+                services: self.services.as_ref().map(|services| services.ways(config, limits)),
                 settings: Arc::clone(&settings),
                 recorder: Arc::new(recorder),
                 origin: self.origin,
@@ -176,6 +177,18 @@ impl Parts {
             })
         };
         (0..workers).map(doorway).collect()
+    }
+
+    /// Opens the inner door, if there is one.
+    pub(super) fn inner_door(&mut self, config: &Config) -> Result<Option<std::net::TcpListener>, StartError> {
+        let Some(services) = self.services.as_mut().filter(|services| services.door().is_some()) else {
+            return Ok(None);
+        };
+        let port = config.route_services.internal_server_port;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = listen("route_services_internal_server_port", port, || listener::bind(address))?;
+        services.opened(listener.local_addr().map_or(port, |address| address.port()));
+        Ok(Some(listener))
     }
 
     /// A status port on `address`, and where it really is.

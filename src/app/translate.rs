@@ -2,9 +2,10 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+use rustls::SupportedCipherSuite;
 use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Source};
 
-use super::StartError;
+use super::{StartError, services};
 use crate::{
     bus::{link::LinkSettings, secure, subscriber::Policy},
     config::{
@@ -111,7 +112,7 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> p
         max_response_lines: config.max_response_headers.map_or(usize::MAX, NonZeroUsize::get),
         domains: domains.clone(),
         rules: Arc::clone(rules),
-        services: Arc::new(services(config)),
+        services: Arc::new(services::rules(config)),
     }
 }
 
@@ -236,10 +237,16 @@ pub(super) fn dialer(config: &Config) -> Result<Arc<Dialer>, StartError> {
         }
         None => None,
     };
-    let tls12_suites = config.backends.cipher_suites.as_ref().map(|suites| {
-        let is_tls12 = |suite: &&rustls::SupportedCipherSuite| suite.tls13().is_none();
-        suites.iter().filter(is_tls12).copied().collect()
-    });
-    let settings = DialerSettings { tls12_suites, handshake_timeout: config.tls_handshake_timeout };
+    let settings = DialerSettings {
+        tls12_suites: tls12_suites(config),
+        handshake_timeout: config.tls_handshake_timeout,
+        believes_anyone: false,
+    };
     Ok(Arc::new(Dialer::new(trust, credentials, settings)?))
+}
+
+/// The suites of TLS 1.2 to offer to servers, if the configuration names any.
+pub(super) fn tls12_suites(config: &Config) -> Option<Vec<SupportedCipherSuite>> {
+    let is_tls12 = |suite: &&SupportedCipherSuite| suite.tls13().is_none();
+    config.backends.cipher_suites.as_ref().map(|suites| suites.iter().filter(is_tls12).copied().collect())
 }

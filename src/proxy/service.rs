@@ -195,8 +195,8 @@ impl Proxy {
             let may_go_on = failed.body.as_ref().is_some_and(|kept| attempt::may_go_on(verdict, prepared, kept));
             tracing::error!(
                 target: "proxy",
-                "route-service-endpoint" = errand.url,
                 attempt,
+                "route-service-endpoint" = &*errand.url,
                 vcap_request_id = exchange.request_id(),
                 error = %failed.failure,
                 retriable = may_go_on,
@@ -311,5 +311,5 @@ fn rejected(exchange: &Exchange, failure: Failure) -> Failure {
 }
 
 fn note_answer(errand: &Errand, status: StatusCode) {
-    tracing::info!(target: "proxy", endpoint = errand.url, "status-code" = status.as_u16(), "route-service-response");
+    tracing::info!(target: "proxy", endpoint = &*errand.url, "status-code" = status.as_u16(), "route-service-response");
 }
