@@ -35,6 +35,7 @@ pub(crate) const ACCEPTED: &[Case] = &[
     // Merging.
     ("status: {port: 1}", |c| c.status.port == 1 && c.status.routes.port == 8082),
     ("nats: {hosts: [{hostname: a, port: 1}]}", |c| c.nats.hosts.len() == 1 && c.nats.hosts[0].hostname == "a"),
+    ("sticky_session_cookie_names: ~", |c| c.sticky_session_cookie_names.is_empty()),
     ("sticky_session_cookie_names: [A, ~, B]", |c| c.sticky_session_cookie_names == ["A", "B"]),
     ("x: &x {port: 1, user: u}\nstatus: {<<: *x, port: 2}", |c| c.status.port == 2 && c.status.user == "u"),
     ("a: &a {user: a}\nb: &b {user: b, pass: b}\nstatus: {<<: [*a, *b]}", |c| {
