@@ -8,6 +8,7 @@ use super::*;
 use crate::observe::{
     access_log::AccessLog,
     metrics::{Buckets, Metrics},
+    panics,
 };
 
 fn parts(version: Version, uri: &str) -> Parts {
