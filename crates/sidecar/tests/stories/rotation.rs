@@ -101,8 +101,7 @@ async fn a_new_client_ca_counts_for_new_connections() {
     std::fs::write(world.file("client-ca.crt"), format!("{}{}", world.routers.pem(), others.pem())).unwrap();
     eventually(PATIENCE, async || {
         let Ok(mut stream) = sidecar.call(&newcomer).await else { return false };
-        AsyncWriteExt::write_all(&mut stream, b"x").await.is_ok()
-            && stream.read_exact(&mut [0; 1]).await.is_ok()
+        AsyncWriteExt::write_all(&mut stream, b"x").await.is_ok() && stream.read_exact(&mut [0; 1]).await.is_ok()
     })
     .await;
     echo(&mut sidecar.call(&world.router()).await.unwrap(), "still welcome").await;
