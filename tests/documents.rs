@@ -21,6 +21,7 @@ use trueroute::{
     failure::{BadResponse, BrokenConnection, DialError, Failure, Http2Error},
     observe::metrics::Metrics,
     proxy::admit::Refused,
+    route_service::SignatureError,
 };
 use trueroute_identity::{ExpectedName, Refusal, refusal::Untrusted};
 

@@ -8,6 +8,7 @@
 mod error;
 mod parts;
 mod preflight;
+mod reload;
 mod rules;
 mod services;
 mod status;
@@ -23,13 +24,14 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::{error::StartError, preflight::preflight, reload::Source};
 use self::{
     parts::{BusWork, Parts, listen},
     services::Services,
 };
-pub use self::{error::StartError, preflight::preflight};
 use crate::{
-    bus::{Clock, greeting::Greeting, link::Link, state::BusState, subscriber::Subscriber},
+    admin::reload::Reload,
+    bus::{Clock, greeting::Greeting, link::Link, proofs::Proofs, state::BusState, subscriber::Subscriber},
     config::{self, Config},
     frontend::{connection::Door, entry::Entry, listener, worker::Workers},
     lifecycle::{Drain, Readiness, Stopping},
@@ -37,6 +39,7 @@ use crate::{
     route::moment::Moment,
     snapshot::Snapshot,
     table::Table,
+    upstream::dialers::Dialers,
 };
 
 /// How long the writers of logs may take to write what is queued at the end.
@@ -86,18 +89,28 @@ impl Router {
     /// # Errors
     /// The first thing that is wrong.
     pub async fn bind(config: Config) -> Result<Bound, StartError> {
+        Self::bind_from(config, None).await
+    }
+
+    /// The same; certificates and authorities are read from `source` again when that is asked for, or it has changed.
+    ///
+    /// # Errors
+    /// As [`Router::bind`].
+    pub async fn bind_from(config: Config, source: Option<Source>) -> Result<Bound, StartError> {
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
         let mut entry = Entry::new(&config, config.enable_http2)?;
-        let dialer = translate::dialer(&config)?;
-        let services = Services::new(&config, &dialer)?;
+        let dialers = Arc::new(Dialers::new(translate::dialer(&config)?));
+        let services = Services::new(&config, &dialers.current())?;
         entry.inner = services.as_ref().and_then(Services::door);
+        let entry = Arc::new(entry);
+        let nats = translate::nats_proof(&config)?.map(Proofs::new);
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let table = Arc::new(Table::new(translate::table(&config)));
         let mut subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
         let snapshot = config.snapshot.file.clone().map(Snapshot::at);
         let restored = snapshot.as_ref().map_or(0, |snapshot| warm::restore(snapshot, &mut subscriber, clock()));
-        let (settings, bus) = (translate::link(&config)?, Arc::new(BusState::new()));
+        let (settings, bus) = (translate::link(&config, nats.as_ref())?, Arc::new(BusState::new()));
         let link = match Link::connect(&settings, Arc::clone(&clock), &bus).await {
             // The routes of a former process are worth more than no router.
             Err(error) if restored > 0 => {
@@ -120,7 +133,7 @@ impl Router {
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,
-            dialer,
+            dialers,
             services,
             metrics,
             access_log,
@@ -134,12 +147,22 @@ impl Router {
             tasks: Vec::new(),
             bus_lost,
         };
-        parts.open_admin(&config).await?;
+        let (reload, asks) = Reload::channel();
+        let [health_tls, metrics_tls] = parts.open_admin(&config, reload)?;
+        if let Some(source) = source {
+            let dialers = Arc::clone(&parts.dialers);
+            let services = parts.services.as_ref().map(|services| Arc::clone(services.dialers()));
+            let places = reload::Places { entry: Arc::clone(&entry), dialers, services, health_tls, metrics_tls, nats };
+            let (running, metrics) = (config.clone(), Arc::clone(&parts.metrics));
+            let reloader = reload::Reloader { source, running, places, metrics };
+            let stop = parts.stop.clone();
+            parts.spawn(reloader.run(asks, stop));
+        }
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         parts.keep_table(&config, &bus, snapshot, restored > 0, &clock);
         parts.listen_to_bus(BusWork { link, settings, state: bus, subscriber, greeting, clock, lost });
-        Ok(Bound { config, parts, entry: Arc::new(entry), warm: restored > 0 })
+        Ok(Bound { config, parts, entry, warm: restored > 0 })
     }
 
     /// Where it listens.

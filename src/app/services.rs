@@ -14,18 +14,18 @@ use crate::{
     proxy::service::{Inward, Rules, Ways},
     route::peer::{Identity, Peer},
     route_service::{AllowList, Keys},
-    upstream::{Upstream, idle::Limits},
+    upstream::{Upstream, dialers::Dialers, idle::Limits},
 };
 
 /// Route services that are on: how they are reached, and the door by which requests for own apps come in again.
 pub(super) struct Services {
-    outward: Arc<Dialer>,
+    outward: Arc<Dialers>,
     inner: Option<Inner>,
 }
 
 struct Inner {
     door: InnerDoor,
-    dialer: Arc<Dialer>,
+    dialer: Arc<Dialers>,
     allowed: Arc<AllowList>,
     peer: Option<Peer>,
 }
@@ -44,20 +44,14 @@ impl Services {
             let warning = "skip_ssl_validation: route services need not prove who they are";
             tracing::warn!(warning, "config-warning");
         }
-        let credentials = match &services.key_pair {
-            Some(pair) => Some(
-                Credentials::from_pem(pair.cert_chain(), pair.private_key()).map_err(StartError::ServiceCredentials)?,
-            ),
-            None => None,
-        };
-        let settings = DialerSettings {
-            tls12_suites: translate::tls12_suites(config),
-            handshake_timeout: None,
-            believes_anyone: config.skip_ssl_validation,
-        };
-        let outward = Arc::new(Dialer::new(backends.trust().clone(), credentials, settings)?);
+        let outward = Arc::new(Dialers::new(dialer(config, backends)?));
         let inner = services.hairpinning.then(|| Inner::new(config)).transpose()?;
         Ok(Some(Self { outward, inner }))
+    }
+
+    /// What foreign services are dialled with.
+    pub(super) fn dialers(&self) -> &Arc<Dialers> {
+        &self.outward
     }
 
     /// The inner door, and where it is once that is known.
@@ -96,8 +90,24 @@ impl Inner {
         let (door, Pass { trust, credentials }) = InnerDoor::make().map_err(StartError::InnerDoor)?;
         let dialer = Dialer::new(trust, Some(credentials), DialerSettings::default())?;
         let allowed = AllowList::new(&config.route_services.hairpinning_allowlist);
-        Ok(Self { door, dialer: Arc::new(dialer), allowed: Arc::new(allowed), peer: None })
+        Ok(Self { door, dialer: Arc::new(Dialers::new(Arc::new(dialer))), allowed: Arc::new(allowed), peer: None })
     }
+}
+
+/// How route services are verified, by the authorities that endpoints are, and what the router shows of itself.
+///
+/// # Errors
+/// Names the key that cannot be used.
+pub(super) fn dialer(config: &Config, backends: &Dialer) -> Result<Arc<Dialer>, StartError> {
+    let pair = config.route_services.key_pair.as_ref();
+    let credentials = pair.map(|pair| Credentials::from_pem(pair.cert_chain(), pair.private_key())).transpose();
+    let settings = DialerSettings {
+        tls12_suites: translate::tls12_suites(config),
+        handshake_timeout: None,
+        believes_anyone: config.skip_ssl_validation,
+    };
+    let credentials = credentials.map_err(StartError::ServiceCredentials)?;
+    Ok(Arc::new(Dialer::new(backends.trust().clone(), credentials, settings)?))
 }
 
 /// The rules of the request path. Keys take some tens of milliseconds to derive.

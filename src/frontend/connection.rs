@@ -122,7 +122,7 @@ mod tests {
         proxy,
         route::mtls::Domains,
         table::{self, Sharding, Table},
-        upstream::{Upstream, dial::DialTimes, idle},
+        upstream::{Upstream, dial::DialTimes, dialers::Dialers, idle},
     };
 
     /// A doorway to an empty table.
@@ -152,21 +152,16 @@ mod tests {
         let limits = idle::Limits { total: 0, per_peer: 0 };
         let proxy = Proxy {
             table: Arc::new(Table::new(table)),
-            upstream: Upstream::new(Arc::new(dialer), times, limits),
+            upstream: Upstream::new(Arc::new(Dialers::new(Arc::new(dialer))), times, limits),
             services: None,
             settings: Arc::new(settings),
-            recorder: Arc::new(Recorder { shard: Metrics::new(1, Buckets::default()).shard(0), sink: None }),
+            recorder: Arc::new(Recorder::counting(Metrics::new(1, Buckets::default()).shard(0))),
             origin: Instant::now(),
             leaving: Stopping::new(),
             drain: Drain::new(),
         };
-        let entry = Entry {
-            proxy_lines: false,
-            plain: ClientCert::Keep,
-            tls: None,
-            inner: None,
-            domains: Domains::default(),
-        };
+        let entry =
+            Entry { proxy_lines: false, plain: ClientCert::Keep, tls: None, inner: None, domains: Domains::default() };
         Arc::new(Doorway {
             proxy: Arc::new(proxy),
             entry: Arc::new(entry),

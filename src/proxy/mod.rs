@@ -126,6 +126,7 @@ impl Proxy {
         let admitted = admit::admit(&parts, &noted);
         if let Err(refused) = if http2 { admitted.and_then(|()| http2::admit(&mut parts)) } else { admitted } {
             self.recorder.shard.count(Tally::GateRefused);
+            reply::note_refused(&self.recorder, &parts, client, refused);
             return reply::refused(refused);
         }
         // HTTP/1.0 switches to nothing (RFC 9110 section 7.8), nor does HTTP/2 this way.
@@ -139,7 +140,8 @@ impl Proxy {
         if !removed.is_empty() {
             noted = Noted::of(&parts.headers);
         }
-        let shown = if noted.signature { self.settings.services.shown(&parts.headers, SystemTime::now()) } else { None };
+        let shown =
+            if noted.signature { self.settings.services.shown(&parts.headers, SystemTime::now()) } else { None };
         self.tell_certificate(client, &mut parts.headers, noted, shown.as_deref());
         let (id, trace) = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
@@ -180,6 +182,9 @@ impl Proxy {
             Err(failure) => {
                 let garbled = matches!(failure, Failure::ClientGone) && client.garbled.load(Relaxed);
                 let failure = if garbled { Failure::MalformedBody } else { failure };
+                if matches!(failure, Failure::ClientGone) {
+                    exchange.request_cut();
+                }
                 last = unasked;
                 self.fail(&failure, exchange, wants.as_ref())
             }

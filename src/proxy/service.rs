@@ -20,7 +20,9 @@ use crate::{
         failures,
     },
     route::{peer::Peer, pool::Pool},
-    route_service::{self, AllowList, FORWARDED_URL, Keys, METADATA, Passage, SIGNATURE, Service, SignatureError, Signed},
+    route_service::{
+        self, AllowList, FORWARDED_URL, Keys, METADATA, Passage, SIGNATURE, Service, SignatureError, Signed,
+    },
     upstream::{Facts, Reply, SendFailed, Upstream, connection::Terms, replay::Replayable, request::RequestHead},
 };
 

@@ -73,8 +73,19 @@ mod tests {
 
     #[test]
     fn what_leads_nowhere_is_refused() {
-        for url in ["", "https", "https:", "https://", "https:///x", "httpsx://a", "https://a:b", "https://a:99999", "http://a", "https://u:p@a", "https://a b"]
-        {
+        for url in [
+            "",
+            "https",
+            "https:",
+            "https://",
+            "https:///x",
+            "httpsx://a",
+            "https://a:b",
+            "https://a:99999",
+            "http://a",
+            "https://u:p@a",
+            "https://a b",
+        ] {
             assert_eq!(Service::at(url).unwrap_err(), BadUrl { url: url.into() });
         }
     }

@@ -183,7 +183,10 @@ mod tests {
         assert_eq!(signed.signature, FOREIGN.0);
     }
 
-    const FOREIGN: (&str, &str) = ("WFVcPm8wwOhKoeTPP_Y4FbelJE2som2MBSTM8BnWEwkrrg2iAH8TCrR7c98uZxvvF3vVoKNwKNGW86M2e5EBf0_2Qc9kc6fNhIEY3NMsbatOYqwCLB-TLZQSBKPvvR_ToFtS7rwdxlw6", "eyJub25jZSI6Ik1ERXlNelExTmpjNE9XRmkifQ==");
+    const FOREIGN: (&str, &str) = (
+        "WFVcPm8wwOhKoeTPP_Y4FbelJE2som2MBSTM8BnWEwkrrg2iAH8TCrR7c98uZxvvF3vVoKNwKNGW86M2e5EBf0_2Qc9kc6fNhIEY3NMsbatOYqwCLB-TLZQSBKPvvR_ToFtS7rwdxlw6",
+        "eyJub25jZSI6Ik1ERXlNelExTmpjNE9XRmkifQ==",
+    );
 
     #[test]
     fn what_is_no_signature_is_told_from_one_that_is_not_ours() {
@@ -204,7 +207,11 @@ mod tests {
             let mut sealed = text.as_bytes().to_vec();
             let nonce = Nonce::assume_unique_for_key([1; 12]);
             key.seal_in_place_append_tag(nonce, Aad::empty(), &mut sealed).unwrap();
-            assert_eq!(open(&BASE64_URL_SAFE.encode(sealed), &signed.metadata), Err(SignatureError::Contents), "{text}");
+            assert_eq!(
+                open(&BASE64_URL_SAFE.encode(sealed), &signed.metadata),
+                Err(SignatureError::Contents),
+                "{text}"
+            );
         }
     }
 

@@ -105,7 +105,8 @@ pub(crate) const ACCEPTED: &[Case] = &[
         c.routing_api.is_some()
     }),
     ("ca_certs: [CERT, CERT]", |c| c.ca_certs.len() == 2),
-    ("access_log: {file: ''}", |c| c.access_log.file.is_none()),
+    ("access_log: {file: ''}", |c| c.access_log.file.is_none() && !c.access_log.log_aborted_exchanges),
+    ("access_log: {log_aborted_exchanges: true}", |c| c.access_log.log_aborted_exchanges),
     ("prometheus: {meters: {gorouter_time_histogram_buckets: [1, 2.5]}}", |c| {
         c.prometheus.meters.gorouter_time_histogram_buckets == [1.0, 2.5]
     }),

@@ -12,7 +12,11 @@ use rcgen::{
 use rustls::{ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use trueroute_identity::{Credentials, Trust, credentials::CredentialsError, trust::{Source, TrustError}};
+use trueroute_identity::{
+    Credentials, Trust,
+    credentials::CredentialsError,
+    trust::{Source, TrustError},
+};
 
 /// The name on the certificate behind the door.
 pub const NAME: &str = "inner.gorouter.invalid";
