@@ -14,7 +14,7 @@ use crate::{
     proxy::service::{Inward, Rules, Ways},
     route::peer::{Identity, Peer},
     route_service::{AllowList, Keys},
-    upstream::{Upstream, dialers::Dialers, idle::Limits},
+    upstream::{Upstream, dial::DialTerms, dialers::Dialers, idle::Limits},
 };
 
 /// Route services that are on: how they are reached, and the door by which requests for own apps come in again.
@@ -69,17 +69,18 @@ impl Services {
     /// The ways of one worker.
     pub(super) fn ways(&self, config: &Config, limits: Limits) -> Ways {
         let times = translate::dial_times(config);
+        let barred = config.route_services.egress_blocklist.as_slice().into();
         // Each attempt at a foreign service has a connection of its own, as in Gorouter.
         let none = Limits { total: 0, per_peer: 0 };
         let inward = |inner: &Inner| {
             Some(Inward {
                 door: inner.peer.clone()?,
-                upstream: Upstream::new(Arc::clone(&inner.dialer), times, limits),
+                upstream: Upstream::new(Arc::clone(&inner.dialer), times.clone(), limits),
                 allowed: Arc::clone(&inner.allowed),
             })
         };
         Ways {
-            outward: Upstream::new(Arc::clone(&self.outward), times, none),
+            outward: Upstream::new(Arc::clone(&self.outward), DialTerms { barred, ..times.clone() }, none),
             inward: self.inner.as_ref().and_then(inward),
         }
     }

@@ -29,7 +29,7 @@ use crate::{
     registration::Integrity,
     route::{balancing::Algorithm, mtls::Domains, pick},
     table::{self, Sharding},
-    upstream::{dial::DialTimes, idle::Limits},
+    upstream::{dial::DialTerms, idle::Limits},
 };
 
 /// Idle connections that one router keeps at the most (gorouter.md section 13).
@@ -178,10 +178,11 @@ pub(super) fn access_log_fields(config: &Config) -> Fields {
         .and_headers(config.tracing.enable_w3c.then_some(W3C).into_iter().flatten())
 }
 
-pub(super) fn dial_times(config: &Config) -> DialTimes {
-    DialTimes {
+pub(super) fn dial_times(config: &Config) -> DialTerms {
+    DialTerms {
         dial: config.endpoint_dial_timeout.unwrap_or(NO_LIMIT),
         probe_interval: config.endpoint_keep_alive_probe_interval,
+        barred: Arc::default(),
     }
 }
 

@@ -122,7 +122,7 @@ mod tests {
         proxy,
         route::mtls::Domains,
         table::{self, Sharding, Table},
-        upstream::{Upstream, dial::DialTimes, dialers::Dialers, idle},
+        upstream::{Upstream, dial::DialTerms, dialers::Dialers, idle},
     };
 
     /// A doorway to an empty table.
@@ -148,7 +148,7 @@ mod tests {
             services: Arc::default(),
         };
         let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
-        let times = DialTimes { dial: Duration::MAX, probe_interval: None };
+        let times = DialTerms { dial: Duration::MAX, probe_interval: None, barred: Arc::default() };
         let limits = idle::Limits { total: 0, per_peer: 0 };
         let proxy = Proxy {
             table: Arc::new(Table::new(table)),
