@@ -1,12 +1,12 @@
 //! One registered endpoint: where an instance listens, who it is, and what it told about itself.
 //!
 //! An endpoint never changes after its birth; a registration with other facts makes another endpoint.
-//! The one thing that moves is the count of requests under way.
+//! What moves is the count of requests under way, and whether there was one lately.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -23,6 +23,7 @@ pub struct Endpoint {
     /// The `component` tag, resolved.
     pub component: Component,
     in_flight: AtomicU32,
+    used: AtomicBool,
 }
 
 /// What a registration says beside address and identity. Fields are empty where it was silent.
@@ -108,7 +109,7 @@ impl Endpoint {
     #[must_use]
     pub fn new(peer: Peer, facts: Facts) -> Self {
         let component = Component::named(facts.tag("component").unwrap_or_default());
-        Self { peer, facts, component, in_flight: AtomicU32::new(0) }
+        Self { peer, facts, component, in_flight: AtomicU32::new(0), used: AtomicBool::new(false) }
     }
 
     /// Whether `other` is the same registration repeated: all facts but the availability zone
@@ -136,9 +137,19 @@ impl Endpoint {
         self.in_flight.load(Relaxed)
     }
 
+    /// Whether a request was sent here since the last call.
+    #[must_use]
+    pub fn take_used(&self) -> bool {
+        self.used.load(Relaxed) && self.used.swap(false, Relaxed)
+    }
+
     /// Counts one more request until the guard is dropped.
     #[must_use]
     pub fn begin(self: &Arc<Self>) -> InFlight {
+        // A look spares the write, and by that the cache line, for all but the first.
+        if !self.used.load(Relaxed) {
+            self.used.store(true, Relaxed);
+        }
         self.in_flight.fetch_add(1, Relaxed);
         InFlight(Arc::clone(self))
     }
