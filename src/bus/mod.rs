@@ -13,6 +13,7 @@ pub mod healing;
 mod lame_duck;
 pub(crate) mod lines;
 pub mod link;
+pub mod proofs;
 pub mod ring;
 pub mod secure;
 pub mod state;
