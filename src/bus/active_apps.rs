@@ -46,9 +46,9 @@ impl ActiveApps {
 }
 
 /// The message about `apps`.
-fn payload(apps: &[Arc<str>]) -> Vec<u8> {
+fn payload(apps: &[String]) -> Vec<u8> {
     // A list of strings always serializes.
-    let json = serde_json::to_vec(&apps.iter().map(|app| &**app).collect::<Vec<&str>>()).unwrap_or_default();
+    let json = serde_json::to_vec(apps).unwrap_or_default();
     miniz_oxide::deflate::compress_to_vec_zlib(&json, LEVEL)
 }
 
@@ -56,7 +56,7 @@ fn payload(apps: &[Arc<str>]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn text(apps: &[Arc<str>]) -> String {
+    fn text(apps: &[String]) -> String {
         let json = miniz_oxide::inflate::decompress_to_vec_zlib(&payload(apps)).unwrap();
         String::from_utf8(json).unwrap()
     }
