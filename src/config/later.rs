@@ -16,7 +16,6 @@ impl Config {
             ("logging.loggregator_enabled", ours.logging.loggregator_enabled),
             ("logging.metron_address", ours.logging.metron_address != d.logging.metron_address),
             ("debug_addr", !ours.debug_addr.is_empty()),
-            ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),
             (
                 "route_latency_metric_muzzle_duration",
                 ours.route_latency_metric_muzzle_duration != d.route_latency_metric_muzzle_duration,
