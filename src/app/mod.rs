@@ -6,6 +6,7 @@
 //! runtime, traffic on threads of its own: neither can starve the other.
 
 mod error;
+mod metron;
 mod parts;
 mod preflight;
 mod rules;
@@ -102,6 +103,7 @@ impl Router {
             connected => Some(connected?),
         };
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
+        let metron = metron::open(&config, &metrics)?;
         let access_log = translate::access_log(&config)?;
         let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
@@ -117,6 +119,7 @@ impl Router {
             dialer,
             metrics,
             access_log,
+            metron,
             readiness,
             rules,
             leaving: Stopping::new(),
@@ -128,6 +131,7 @@ impl Router {
             bus_lost,
         };
         parts.open_admin(&config).await?;
+        parts.report_to_metron();
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         parts.keep_table(&config, &bus, snapshot, restored > 0, &clock);
@@ -207,7 +211,7 @@ impl Router {
         let acceptor = self.acceptor;
         // A panic there has ended the accepting already; what is left to do is the same.
         let _ = tokio::task::spawn_blocking(move || acceptor.join()).await;
-        let Parts { access_log, stop, tasks, .. } = self.parts;
+        let Parts { access_log, metron, stop, tasks, .. } = self.parts;
         stop.cancel();
         for task in tasks {
             let _ = task.await;
@@ -217,6 +221,9 @@ impl Router {
         }
         if let Some(log) = access_log {
             log.flush(LAST_LINES);
+        }
+        if let Some(metron) = metron {
+            metron.flush(LAST_LINES);
         }
         let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         tracing::info!(target: "router", took, "gorouter.stopped");
