@@ -13,6 +13,7 @@ mod report;
 mod value;
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -29,10 +30,7 @@ use super::{
     access_log::{Entry, Fields},
     spool::{self, DropCount, Spool, Writer},
 };
-use crate::route::{
-    component::Component,
-    endpoint::{Endpoint, Facts},
-};
+use crate::route::{component::Component, endpoint::Endpoint};
 
 /// Who sends the envelopes.
 const ORIGIN: &str = "gorouter";
@@ -215,7 +213,7 @@ impl Sink {
     /// Copies the line for `entry` to the log of the app behind `endpoint`.
     pub fn copy(&self, entry: &Entry<'_>, endpoint: &Endpoint, now: SystemTime) {
         let Some(copies) = &self.copies else { return };
-        if endpoint.facts.app_id.is_empty() {
+        if endpoint.app_id().is_empty() {
             return;
         }
         let envelope = copies.lock().unwrap_or_else(PoisonError::into_inner).envelope(entry, endpoint, now);
@@ -298,9 +296,9 @@ fn nanoseconds(at: SystemTime) -> i64 {
 }
 
 /// The tags of an endpoint as they go into an envelope.
-fn tags(facts: &Facts) -> std::collections::BTreeMap<String, String> {
-    let tags = facts.tags.as_deref().unwrap_or_default();
-    tags.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+fn tags(endpoint: &Endpoint) -> BTreeMap<String, String> {
+    let tags = endpoint.tags().into_iter().flatten();
+    tags.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The beginning of `text` in at most `most` bytes.

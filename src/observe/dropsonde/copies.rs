@@ -49,7 +49,7 @@ impl Copies {
             message: self.line(entry),
             message_type: OUT,
             timestamp,
-            app_id: Some(endpoint.facts.app_id.to_string()),
+            app_id: Some(endpoint.app_id().to_owned()),
             source_type: Some("RTR".into()),
             source_instance: Some(self.index.clone()),
         };
@@ -58,7 +58,7 @@ impl Copies {
             event_type: EventType::LogMessage.into(),
             timestamp: Some(timestamp),
             log_message: Some(line),
-            tags: tags(&endpoint.facts),
+            tags: tags(endpoint),
             ..Envelope::default()
         }
     }

@@ -52,13 +52,13 @@ pub struct Seen<'e> {
 impl Seen<'_> {
     /// The envelope; none for a method that the protocol has no number for.
     pub(super) fn envelope(&self) -> Option<Envelope> {
-        let facts = self.endpoint.map(|endpoint| &endpoint.facts);
+        let endpoint = self.endpoint;
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let (host, agent) = (text(self.host), text(self.user_agent));
         let (forwarded, peer) =
             (text(self.forwarded_for), if self.by_client { PeerType::Client } else { PeerType::Server });
         let list = beginning(&forwarded, LONGEST_FIELD).split(',').map(str::trim);
-        let mut tags = facts.map(tags).unwrap_or_default();
+        let mut tags = endpoint.map(tags).unwrap_or_default();
         if !self.by_client {
             tags.insert("trace_id".into(), self.trace.trace_id());
             tags.insert("span_id".into(), self.trace.span_id());
@@ -74,9 +74,9 @@ impl Seen<'_> {
             user_agent: beginning(&agent, LONGEST_FIELD).to_owned(),
             status_code: self.status.into(),
             content_length: i64::try_from(self.length).unwrap_or(i64::MAX),
-            application_id: facts.and_then(|facts| Uuid::read(&facts.app_id)),
-            instance_index: facts.and_then(|facts| facts.instance_index.parse().ok()),
-            instance_id: facts.filter(|facts| !facts.instance_id.is_empty()).map(|facts| facts.instance_id.to_string()),
+            application_id: endpoint.and_then(|endpoint| Uuid::read(endpoint.app_id())),
+            instance_index: endpoint.and_then(|endpoint| endpoint.instance_index().parse().ok()),
+            instance_id: endpoint.map(Endpoint::instance_id).filter(|id| !id.is_empty()).map(str::to_owned),
             forwarded: list.filter(|address| !address.is_empty()).map(str::to_owned).collect(),
         };
         Some(Envelope {

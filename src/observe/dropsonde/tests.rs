@@ -1,6 +1,6 @@
 //! Envelopes from a sink to a socket.
 
-use std::{net::UdpSocket, sync::Arc, time::Instant};
+use std::{net::UdpSocket, time::Instant};
 
 use super::{
     envelope::{CounterEvent, EventType, ValueMetric},
@@ -13,6 +13,7 @@ use crate::{
     },
     route::{
         component::MAX_COMPONENTS,
+        endpoint::Facts,
         peer::{Identity, Peer},
     },
 };
@@ -39,12 +40,12 @@ fn receive(server: &UdpSocket) -> Envelope {
     Envelope::decode(&bytes[..size]).unwrap()
 }
 
-fn endpoint(app: &str) -> Endpoint {
+fn endpoint(app: &'static str) -> Endpoint {
     let facts = Facts {
         app_id: app.into(),
         instance_id: "i-1".into(),
         instance_index: "2".into(),
-        tags: Some(Arc::new([("component".into(), "route-emitter".into())])),
+        tags: Some(vec![("component".into(), "route-emitter".into())]),
         ..Facts::default()
     };
     Endpoint::new(Peer::new("10.0.0.1", 80, Identity::Plain), facts)
