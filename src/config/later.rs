@@ -15,7 +15,6 @@ impl Config {
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
             ("debug_addr", !ours.debug_addr.is_empty()),
             ("skip_ssl_validation", ours.skip_ssl_validation),
-            ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),
             ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
             ("oauth", ours.oauth != d.oauth),
             ("routing_api", ours.routing_api.is_some()),
