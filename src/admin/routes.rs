@@ -1,4 +1,4 @@
-//! The listing of the table, for operators who know the password (gorouter.md §10).
+//! The table, for operators who know the password (gorouter.md §10, and docs/admin.md for what Gorouter has not).
 
 use std::sync::Arc;
 
@@ -8,7 +8,10 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode, request};
 use subtle::ConstantTimeEq as _;
 
-use super::server::{self, Page, Port, Site};
+use super::{
+    pools::{self, Sources},
+    server::{self, Page, Port, Site},
+};
 
 /// Who may see the listing (`status.user`, `status.pass`).
 #[derive(Clone)]
@@ -19,14 +22,15 @@ pub struct Login {
     pub password: String,
 }
 
-/// Answers `/routes` with what `listing` returns, a JSON text, until the port is told to stop. `listing` runs on a
-/// thread of its own.
-pub async fn serve(port: Port, login: Login, listing: impl Fn() -> String + Send + Sync + 'static) {
-    server::serve(port, RoutesPort { login, listing: Arc::new(listing) }).await;
+/// Answers `/routes` with what `listing` returns, a JSON text, and `/pools` and `/why` from `sources`, until the port is
+/// told to stop. `listing` runs on a thread of its own.
+pub async fn serve(port: Port, login: Login, sources: Sources, listing: impl Fn() -> String + Send + Sync + 'static) {
+    server::serve(port, RoutesPort { login, sources, listing: Arc::new(listing) }).await;
 }
 
 struct RoutesPort<F> {
     login: Login,
+    sources: Sources,
     listing: Arc<F>,
 }
 
@@ -38,8 +42,11 @@ impl<F: Fn() -> String + Send + Sync + 'static> Site for RoutesPort<F> {
             page.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
             return page;
         }
-        if request.uri.path() != "/routes" {
-            return server::not_found();
+        match request.uri.path() {
+            "/routes" => {}
+            "/pools" => return pools::pools(&self.sources, request),
+            "/why" => return pools::why(&self.sources, request).await,
+            _ => return server::not_found(),
         }
         let listing = Arc::clone(&self.listing);
         server::made("application/json", move || listing()).await

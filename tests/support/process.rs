@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     ops::Deref,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -17,6 +17,7 @@ use super::{LogLine, PATIENCE, Reach, RouterBuilder, logs};
 pub(crate) struct RouterProcess {
     reach: Reach,
     printed: Printed,
+    file: PathBuf,
     _ports: Vec<ReservedPort>,
     _dir: Tempdir,
 }
@@ -42,7 +43,8 @@ impl RouterProcess {
             access_log: builder.dir.path().join("access.log"),
             scene: builder.scene,
         };
-        Self { reach, printed: Printed::start(&file, &builder.environment), _ports: ports, _dir: builder.dir }
+        let printed = Printed::start(&file, &builder.environment);
+        Self { reach, printed, file, _ports: ports, _dir: builder.dir }
     }
 
     /// Runs the binary with a configuration of this text until it ends by itself: its exit code and output.
@@ -85,6 +87,11 @@ impl RouterProcess {
     /// What it has printed on standard error so far.
     pub(crate) fn stderr(&self) -> String {
         text(&self.printed.stderr)
+    }
+
+    /// Its configuration.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Its process id.
