@@ -26,7 +26,11 @@ mod modes;
 mod pooled;
 #[path = "identity_stories/refusing.rs"]
 mod refusing;
+#[path = "identity_stories/rotating.rs"]
+mod rotating;
 #[path = "identity_stories/stale.rs"]
 mod stale;
 #[path = "identity_stories/tenant.rs"]
 mod tenant;
+#[path = "identity_stories/verdicts.rs"]
+mod verdicts;

@@ -7,6 +7,7 @@ mod content;
 pub mod health;
 pub mod metrics;
 pub mod pools;
+pub mod reload;
 pub mod routes;
 pub mod secure;
 mod server;

@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::{
     pools::{self, Sources},
+    reload::Reload,
     server::{self, Page, Port, Site},
 };
 
@@ -22,16 +23,23 @@ pub struct Login {
     pub password: String,
 }
 
-/// Answers `/routes` with what `listing` returns, a JSON text, and `/pools` and `/why` from `sources`, until the port is
-/// told to stop. `listing` runs on a thread of its own.
-pub async fn serve(port: Port, login: Login, sources: Sources, listing: impl Fn() -> String + Send + Sync + 'static) {
-    server::serve(port, RoutesPort { login, sources, listing: Arc::new(listing) }).await;
+/// Answers `/routes` with what `listing` returns, a JSON text, `/pools` and `/why` from `sources`, and lets `/reload` ask
+/// for a reload, until the port is told to stop. `listing` runs on a thread of its own.
+pub async fn serve(
+    port: Port,
+    login: Login,
+    sources: Sources,
+    listing: impl Fn() -> String + Send + Sync + 'static,
+    reload: Reload,
+) {
+    server::serve(port, RoutesPort { login, sources, listing: Arc::new(listing), reload }).await;
 }
 
 struct RoutesPort<F> {
     login: Login,
     sources: Sources,
     listing: Arc<F>,
+    reload: Reload,
 }
 
 impl<F: Fn() -> String + Send + Sync + 'static> Site for RoutesPort<F> {
@@ -43,13 +51,15 @@ impl<F: Fn() -> String + Send + Sync + 'static> Site for RoutesPort<F> {
             return page;
         }
         match request.uri.path() {
-            "/routes" => {}
-            "/pools" => return pools::pools(&self.sources, request),
-            "/why" => return pools::why(&self.sources, request).await,
-            _ => return server::not_found(),
+            "/routes" => {
+                let listing = Arc::clone(&self.listing);
+                server::made("application/json", move || listing()).await
+            }
+            "/pools" => pools::pools(&self.sources, request),
+            "/why" => pools::why(&self.sources, request).await,
+            "/reload" => self.reload.answer(&request.method).await,
+            _ => server::not_found(),
         }
-        let listing = Arc::clone(&self.listing);
-        server::made("application/json", move || listing()).await
     }
 }
 

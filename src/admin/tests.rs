@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::reload::Reload;
 use super::routes::Login;
 use super::{Limits, Port};
 use super::{health, metrics, pools, routes, view::Rules};
@@ -70,7 +71,7 @@ fn sources() -> pools::Sources {
 
 async fn routes_port(password: &str, limits: Limits, listing: impl Fn() -> String + Send + Sync + 'static) -> Served {
     let login = Login { user: "admin".into(), password: password.into() };
-    port(limits, |port| routes::serve(port, login, sources(), listing)).await
+    port(limits, |port| routes::serve(port, login, sources(), listing, Reload::channel().0)).await
 }
 
 /// Sends `request` on a connection of its own and reads to the end.
@@ -326,7 +327,8 @@ async fn a_stopped_port_ends_its_exchanges_and_closes() {
 /// `/pools` of a table, asked for as the commands do.
 async fn pools_page(sources: pools::Sources, path: &str) -> String {
     let login = Login { user: "admin".into(), password: "secret".into() };
-    let port = port(Limits::default(), |port| routes::serve(port, login, sources, String::new)).await;
+    let port =
+        port(Limits::default(), |port| routes::serve(port, login, sources, String::new, Reload::channel().0)).await;
     let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\nAuthorization: {}\r\n\r\n", basic("admin:secret"));
     ask(port.addr, &request).await
 }

@@ -169,7 +169,7 @@ impl View<'_> {
 
     fn endpoint(&self, pool: &Pool, lease: &Lease) -> Endpoint {
         let endpoint = lease.endpoint();
-        let (peer, facts) = (&endpoint.peer, &endpoint.facts);
+        let peer = &endpoint.peer;
         let proof = self.table.journal().proof(peer).filter(|_| peer.is_tls());
         let rest = if pool.balancing().rests { self.rules.pick.rest } else { Duration::ZERO };
         let resting = lease.rests_for(self.now, rest);
@@ -190,15 +190,15 @@ impl View<'_> {
         };
         Endpoint {
             address: peer.address().into(),
-            app: facts.app_id.as_ref().into(),
-            instance: facts.instance_id.as_ref().into(),
-            index: facts.instance_index.as_ref().into(),
+            app: endpoint.app_id().into(),
+            instance: endpoint.instance_id().into(),
+            index: endpoint.instance_index().into(),
             mode: match (peer.is_tls(), mutual) {
                 (false, _) => Mode::Plain,
                 (true, false) => Mode::Tls,
                 (true, true) => Mode::Mutual,
             },
-            protocol: facts.protocol.as_str().into(),
+            protocol: endpoint.protocol().as_str().into(),
             age_s: (!lease.is_unconfirmed()).then_some(age.as_secs()),
             in_flight: endpoint.in_flight(),
             state,
@@ -221,14 +221,14 @@ impl View<'_> {
     }
 
     fn departed(&self, departure: &Departure) -> Departed {
-        let (peer, facts) = (&departure.endpoint.peer, &departure.endpoint.facts);
+        let (endpoint, peer) = (&departure.endpoint, &departure.endpoint.peer);
         let ago = self.now.since(departure.at);
         let told = Departed {
             route: departure.route.as_ref().into(),
             address: peer.address().into(),
-            app: facts.app_id.as_ref().into(),
-            instance: facts.instance_id.as_ref().into(),
-            index: facts.instance_index.as_ref().into(),
+            app: endpoint.app_id().into(),
+            instance: endpoint.instance_id().into(),
+            index: endpoint.instance_index().into(),
             expected_name: match peer.identity() {
                 Identity::Plain => None,
                 Identity::Tls(name) => Some(name.as_str().into()),

@@ -88,7 +88,7 @@ pub async fn dial(
         Identity::Plain => Stream::Plain(tcp),
         Identity::Tls(name) => {
             let begun = Instant::now();
-            let secured = dialer.secure_for(tcp, name, offer.protocols()).await;
+            let secured = dialer.secure_for(tcp, &name, offer.protocols()).await;
             timings.tls = Some(begun.elapsed());
             let secured = secured.map_err(Failure::Refused)?;
             timings.proof = Some(proof(&secured));

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output, Stdio},
 };
 
@@ -26,8 +26,8 @@ async fn run(arguments: &[&str], password: Option<&'static str>) -> (i32, String
 }
 
 /// Asks the router that has this file.
-async fn ask(file: &Path, words: &[&str]) -> (i32, String) {
-    let (code, out, err) = run(&[words, &["-c", file.to_str().unwrap()]].concat(), None).await;
+async fn ask(router: &RouterProcess, words: &[&str]) -> (i32, String) {
+    let (code, out, err) = run(&[words, &["-c", router.configuration().to_str().unwrap()]].concat(), None).await;
     (code, out + &err)
 }
 
@@ -42,7 +42,7 @@ async fn routes_prints_what_is_there_and_how_it_is() {
     let two = router.instance("old").plain().uri("app.example/old").uri("*.other.example").register().await;
     assert_eq!(router.get("app.example", "/").await.status, 200);
 
-    let (code, said) = ask(router.file(), &["routes"]).await;
+    let (code, said) = ask(&router, &["routes"]).await;
     assert_eq!(code, 0, "{said}");
     let lines: Vec<&str> = said.lines().collect();
     let heads = ["ROUTE", "ENDPOINT", "APP", "MODE", "PROVEN NAME", "AGE", "IN FLIGHT", "STATE"];
@@ -56,14 +56,14 @@ async fn routes_prints_what_is_there_and_how_it_is() {
     assert_eq!(columns(lines[3])[0], "app.example/old");
     assert_eq!(lines[4..], ["3 routes, 3 endpoints"]);
 
-    let (code, said) = ask(router.file(), &["routes", "app.example/old"]).await;
+    let (code, said) = ask(&router, &["routes", "app.example/old"]).await;
     assert_eq!((code, said.lines().count()), (0, 3), "{said}");
-    let (code, said) = ask(router.file(), &["routes", "*.example"]).await;
+    let (code, said) = ask(&router, &["routes", "*.example"]).await;
     assert_eq!((code, said.lines().count()), (0, 5), "what the wildcard covers: {said}");
-    let (code, said) = ask(router.file(), &["routes", "nobody.example"]).await;
+    let (code, said) = ask(&router, &["routes", "nobody.example"]).await;
     assert_eq!((code, said.lines().count()), (1, 1), "{said}");
 
-    let (code, said) = ask(router.file(), &["routes", "app.example", "--json"]).await;
+    let (code, said) = ask(&router, &["routes", "app.example", "--json"]).await;
     let page: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &page["version"], &page["count"]), (0, &1.into(), &2.into()));
     let endpoint = &page["routes"][0]["endpoints"][0];
@@ -74,7 +74,7 @@ async fn routes_prints_what_is_there_and_how_it_is() {
 async fn watch_adds_one_table_after_the_other_where_there_is_no_terminal() {
     let router = router().await;
     let _app = router.instance("shop").uri("app.example").register().await;
-    let file: PathBuf = router.file().to_owned();
+    let file: PathBuf = router.configuration();
     let heads = tokio::task::spawn_blocking(move || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trueroute"));
         command.args(["routes", "--watch", "-c"]).arg(file).stdout(Stdio::piped());
@@ -96,7 +96,7 @@ async fn why_says_who_was_pruned_when_two_instances_have_swapped_their_ports() {
     let b = router.instance("b").uri("b.example").register().await;
     assert_eq!((router.get("a.example", "/").await.status, router.get("b.example", "/").await.status), (200, 200));
     let (id_a, id_b, at_a, at_b) = (a.id.clone(), b.id.clone(), a.addr(), b.addr());
-    let (code, said) = ask(router.file(), &["why", "https://a.example/x?token=secret"]).await;
+    let (code, said) = ask(&router, &["why", "https://a.example/x?token=secret"]).await;
     assert_eq!(code, 0, "{said}");
     assert!(said.starts_with("a.example/x is looked up.\n") && !said.contains("secret"), "{said}");
     assert!(said.contains(&format!("must prove to be {}; did so ", id_a.instance)), "{said}");
@@ -106,7 +106,7 @@ async fn why_says_who_was_pruned_when_two_instances_have_swapped_their_ports() {
     let a = router.instance("a").id(&id_a).port(at_b.port()).uri("a.example").start().await;
     let _b = router.instance("b").id(&id_b).port(at_a.port()).uri("b.example").start().await;
     assert_eq!(router.get("a.example", "/").await.status, 503);
-    let (code, said) = ask(router.file(), &["why", "a.example"]).await;
+    let (code, said) = ask(&router, &["why", "a.example"]).await;
     assert_eq!(code, 1, "{said}");
     assert!(said.contains(&format!("\n  {at_a}  app ")), "{said}");
     assert!(
@@ -120,13 +120,13 @@ async fn why_says_who_was_pruned_when_two_instances_have_swapped_their_ports() {
 
     a.register().await;
     assert_eq!(router.get("a.example", "/").await.status, 200);
-    let (code, said) = ask(router.file(), &["why", "a.example"]).await;
+    let (code, said) = ask(&router, &["why", "a.example"]).await;
     assert_eq!(code, 0, "{said}");
     assert!(said.contains(&format!("A request now goes to {at_b}, the only one")), "{said}");
     assert!(said.contains("Who left within the last hour:"), "{said}");
 
     a.unregister().await;
-    let (code, said) = ask(router.file(), &["why", "a.example", "--json"]).await;
+    let (code, said) = ask(&router, &["why", "a.example", "--json"]).await;
     let why: Value = serde_json::from_str(&said).unwrap();
     let causes: Vec<&Value> = why["departed"].as_array().unwrap().iter().map(|left| &left["cause"]).collect();
     assert_eq!((code, causes), (1, vec![&Value::from("unregistered"), &"failed".into()]), "{said}");
@@ -136,7 +136,7 @@ async fn why_says_who_was_pruned_when_two_instances_have_swapped_their_ports() {
 async fn why_names_the_routes_that_may_have_been_meant() {
     let router = router().await;
     let _app = router.instance("shop").uri("shop.example/cart").uri("shep.example").register().await;
-    let (code, said) = ask(router.file(), &["why", "shop.example/card"]).await;
+    let (code, said) = ask(&router, &["why", "shop.example/card"]).await;
     assert_eq!(code, 1);
     let wanted = "shop.example/card is looked up.\n\nThere is no route for it: the router answers 404.\n\n\
                   Routes that may have been meant:\n  shop.example/cart\n  shep.example\n";
@@ -151,7 +151,7 @@ async fn asking_changes_nothing() {
     let turn = async || router.get("app.example", "/").await.header("x-app").unwrap().to_owned();
     let (mut seen, mut promised) = (Vec::new(), Vec::new());
     for _ in 0..4 {
-        let (_, said) = ask(router.file(), &["why", "app.example", "--json"]).await;
+        let (_, said) = ask(&router, &["why", "app.example", "--json"]).await;
         let why: Value = serde_json::from_str(&said).unwrap();
         let first = why["order"][0].as_str().unwrap();
         promised.push(if first == one.addr().to_string() { "one" } else { "two" }.to_owned());
@@ -165,7 +165,7 @@ async fn asking_changes_nothing() {
 async fn whoever_cannot_be_asked_is_named() {
     let router = router().await;
     let dir = Tempdir::new().unwrap();
-    let file = router.file().to_str().unwrap().to_owned();
+    let file = router.configuration().to_str().unwrap().to_owned();
     let admin = format!("http://{}", router.routes_port());
     let nobody = ReservedPort::new();
     let away = format!("http://{}", nobody.addr());

@@ -135,6 +135,14 @@ fn control(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
     ] {
         families.push(counters(name, help, vec![counter(&[], value)]));
     }
+    let [succeeded, failed] = &control.reloads;
+    families.push(counters(
+        "trueroute_reloads_total",
+        "Times that certificates and authorities were read again, by the result.",
+        [("succeeded", succeeded), ("failed", failed)]
+            .map(|(result, count)| counter(&[("result", result)], read(count)))
+            .to_vec(),
+    ));
     families.push(counters(
         "routes_pruned",
         "Endpoints that left the table by age or by failure.",
