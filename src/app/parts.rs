@@ -24,6 +24,7 @@ use crate::{
     observe::{access_log::AccessLog, dropsonde::Dropsonde, exchange::Recorder, metrics::Metrics},
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
+    route::moment::Moment,
     snapshot::{Snapshot, keeper::Keeper},
     table::Table,
     upstream::{Upstream, dialers::Dialers},
@@ -73,7 +74,13 @@ impl Parts {
         let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
         let login =
             admin::routes::Login { user: config.status.user.clone(), password: config.status.pass.expose().to_owned() };
-        self.spawn(admin::routes::serve(routes, login, listing, reload));
+        let origin = self.origin;
+        let sources = admin::pools::Sources {
+            table: Arc::clone(&self.table),
+            clock: Arc::new(move || Moment::at(Instant::now(), origin)),
+            rules: Arc::new(translate::admin_rules(config)),
+        };
+        self.spawn(admin::routes::serve(routes, login, sources, listing, reload));
 
         if config.status.enable_nontls_health_checks {
             let (health, address) = self.bind_admin("status.port", everywhere(config.status.port), None)?;
