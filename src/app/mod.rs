@@ -6,6 +6,8 @@
 //! runtime, traffic on threads of its own: neither can starve the other.
 
 mod error;
+mod expiry;
+mod figures;
 mod parts;
 mod preflight;
 mod rules;
@@ -88,7 +90,9 @@ impl Router {
         let dialer = translate::dialer(&config)?;
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let table = Arc::new(Table::new(translate::table(&config)));
-        let mut subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
+        let measures = translate::metrics(&config)?;
+        let subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
+        let mut subscriber = subscriber.with_sources(measures.sources.clone());
         let snapshot = config.snapshot.file.clone().map(Snapshot::at);
         let restored = snapshot.as_ref().map_or(0, |snapshot| warm::restore(snapshot, &mut subscriber, clock()));
         let (settings, bus) = (translate::link(&config)?, Arc::new(BusState::new()));
@@ -101,7 +105,7 @@ impl Router {
             }
             connected => Some(connected?),
         };
-        let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
+        let metrics = Metrics::with(translate::workers(&config), measures);
         let access_log = translate::access_log(&config)?;
         let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
@@ -130,7 +134,9 @@ impl Router {
         parts.open_admin(&config).await?;
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
-        parts.keep_table(&config, &bus, snapshot, restored > 0, &clock);
+        let record = Arc::default();
+        figures::follow(&parts, &config, &bus, &record, &clock);
+        parts.keep_table(&config, &bus, snapshot.map(|snapshot| (snapshot, record)), restored > 0, &clock);
         parts.listen_to_bus(BusWork { link, settings, state: bus, subscriber, greeting, clock, lost });
         Ok(Bound { config, parts, entry, warm: restored > 0 })
     }

@@ -28,7 +28,10 @@ use crate::{
     observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
-    snapshot::{Snapshot, keeper::Keeper},
+    snapshot::{
+        Snapshot,
+        keeper::{Keeper, Record},
+    },
     table::Table,
     upstream::Upstream,
 };
@@ -103,7 +106,7 @@ impl Parts {
         &mut self,
         config: &Config,
         bus: &Arc<BusState>,
-        snapshot: Option<Snapshot>,
+        snapshot: Option<(Snapshot, Arc<Record>)>,
         warm: bool,
         clock: &Clock,
     ) {
@@ -119,8 +122,8 @@ impl Parts {
             let grace = config.droplet_stale_threshold;
             self.spawn(async move { once.forget_unconfirmed(grace, &metrics, &clock, stop).await });
         }
-        if let Some(snapshot) = snapshot {
-            let keeper = Keeper::new(Arc::clone(&self.table), snapshot);
+        if let Some((snapshot, record)) = snapshot {
+            let keeper = Keeper::new(Arc::clone(&self.table), snapshot).noting(record);
             self.spawn(keeper.run(config.snapshot.interval, self.stop.clone()));
         }
     }
@@ -144,6 +147,7 @@ impl Parts {
             let mut ticks = tokio::time::interval(COUNT_FILES_EVERY);
             while stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 metrics.set_file_descriptors(open_files());
+                metrics.sweep(Instant::now());
             }
         });
     }
@@ -155,9 +159,10 @@ impl Parts {
         let doorway = |index| {
             let recorder =
                 Recorder { shard: self.metrics.shard(index), sink: self.access_log.as_ref().map(AccessLog::sink) };
+            let upstream = Upstream::new(Arc::clone(&self.dialer), translate::dial_times(config), limits);
             let proxy = Proxy {
                 table: Arc::clone(&self.table),
-                upstream: Upstream::new(Arc::clone(&self.dialer), translate::dial_times(config), limits),
+                upstream: upstream.counting(self.metrics.shard(index)),
                 settings: Arc::clone(&settings),
                 recorder: Arc::new(recorder),
                 origin: self.origin,

@@ -27,11 +27,9 @@ impl Config {
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
             ("route_services", ours.route_services != d.route_services),
-            ("per_request_metrics_reporting", !ours.per_request_metrics_reporting),
             ("enable_envelope_v1_metrics", !ours.enable_envelope_v1_metrics),
             ("send_http_start_stop_server_event", !ours.send_http_start_stop_server_event),
             ("send_http_start_stop_client_event", !ours.send_http_start_stop_client_event),
-            ("per_app_prometheus_http_metrics_reporting", ours.per_app_prometheus_http_metrics_reporting),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))

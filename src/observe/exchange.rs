@@ -25,7 +25,7 @@ use super::{
 use crate::{
     failure::Failure,
     headers::{client_cert::ClientCert, trace::Ids},
-    route::{endpoint::Endpoint, mtls::DomainIndex},
+    route::{endpoint::Endpoint, mtls::DomainIndex, source::Source},
 };
 
 /// Where a worker's exchanges are recorded.
@@ -296,7 +296,7 @@ impl Exchange {
         let Some(endpoint) = &self.endpoint else { return };
         let shard = &self.recorder.shard;
         shard.response(status);
-        shard.latency(endpoint.component, took);
+        shard.latency(endpoint.component, Source::index(endpoint.source.as_ref()), took);
         shard.gorouter_time(router_time);
     }
 

@@ -141,6 +141,12 @@ impl Proxy {
         failed: &SendFailed<RequestBody>,
         verdict: Verdict,
     ) {
+        if failed.facts.connected && !failed.facts.reused {
+            exchange.shard().count(Tally::UpstreamOpened);
+        }
+        if let Failure::RefusedLate(refusal) = failed.failure.root() {
+            exchange.shard().endpoint_handshake(failures::handshake(refusal));
+        }
         if let Some(prevented) = failures::prevented(&failed.failure) {
             exchange.shard().misroute_prevented(prevented);
         }
@@ -152,16 +158,19 @@ impl Proxy {
         let refused = failed.facts.unproven && reset && lease.suspect(now);
         let fate = if refused { Fate::Prune } else { verdict.fate };
         match self.table.report(pool, lease, fate, now) {
-            Reported::Pruned => tracing::info!(
-                target: "registry",
-                route = pool.route().key(),
-                backend = endpoint.peer.address(),
-                application_id = &*endpoint.facts.app_id,
-                instance_id = &*endpoint.facts.instance_id,
-                reason = verdict.reason,
-                error = %failed.failure,
-                "prune-failed-endpoint"
-            ),
+            Reported::Pruned => {
+                exchange.shard().pruned();
+                tracing::info!(
+                    target: "registry",
+                    route = pool.route().key(),
+                    backend = endpoint.peer.address(),
+                    application_id = &*endpoint.facts.app_id,
+                    instance_id = &*endpoint.facts.instance_id,
+                    reason = verdict.reason,
+                    error = %failed.failure,
+                    "prune-failed-endpoint"
+                );
+            }
             Reported::Marked => tracing::debug!(
                 target: "registry",
                 route = pool.route().key(),

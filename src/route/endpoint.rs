@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{component::Component, peer::Peer};
+use super::{component::Component, peer::Peer, source::Source};
 
 /// The facts of one registration for one endpoint, plus the number of requests it is working on.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Endpoint {
     pub facts: Facts,
     /// The `component` tag, resolved.
     pub component: Component,
+    /// Whose latencies these are, where applications are told apart.
+    pub source: Option<Arc<Source>>,
     in_flight: AtomicU32,
 }
 
@@ -108,7 +110,7 @@ impl Endpoint {
     #[must_use]
     pub fn new(peer: Peer, facts: Facts) -> Self {
         let component = Component::named(facts.tag("component").unwrap_or_default());
-        Self { peer, facts, component, in_flight: AtomicU32::new(0) }
+        Self { peer, facts, component, source: None, in_flight: AtomicU32::new(0) }
     }
 
     /// Whether `other` is the same registration repeated: all facts but the availability zone

@@ -13,6 +13,7 @@ use std::{
 use super::{
     endpoint::{Endpoint, Facts, Options, Protocol},
     peer::Peer,
+    source::Sources,
 };
 
 /// Below this many, dead entries cost too little to be swept out.
@@ -23,6 +24,7 @@ const WORTH_A_SWEEP: usize = 1024;
 pub struct Interner {
     endpoints: Swept<HashMap<Peer, Weak<Endpoint>>>,
     texts: Swept<HashSet<Arc<str>>>,
+    sources: Option<Arc<Sources>>,
 }
 
 /// A collection, and the size at which the next sweep is due.
@@ -33,6 +35,12 @@ struct Swept<T> {
 }
 
 impl Interner {
+    /// One that resolves the `source_id` of new endpoints.
+    #[must_use]
+    pub fn with_sources(sources: Option<Arc<Sources>>) -> Self {
+        Self { sources, ..Self::default() }
+    }
+
     /// An endpoint equal to `endpoint`: one that is still in use somewhere if there is one, else this one
     /// with its texts shared.
     ///
@@ -50,7 +58,11 @@ impl Interner {
             None => endpoint.peer.clone(),
         };
         let facts = self.share_texts(endpoint.facts);
-        let endpoint = Arc::new(Endpoint::new(peer.clone(), facts));
+        let mut endpoint = Endpoint::new(peer.clone(), facts);
+        if let Some(sources) = &self.sources {
+            endpoint.source = endpoint.facts.tag("source_id").filter(|id| !id.is_empty()).map(|id| sources.named(id));
+        }
+        let endpoint = Arc::new(endpoint);
         if self.endpoints.is_due(self.endpoints.kept.len()) {
             self.endpoints.kept.retain(|_, endpoint| endpoint.strong_count() > 0);
             self.endpoints.due = 2 * self.endpoints.kept.len();

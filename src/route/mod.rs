@@ -10,4 +10,5 @@ pub mod mtls;
 pub mod peer;
 pub mod pick;
 pub mod pool;
+pub mod source;
 pub mod uri;

@@ -13,6 +13,10 @@ use trueroute_identity::Dialer;
 use super::{connection::Connection, stream::Stream};
 use crate::{
     failure::{DialError, Failure},
+    observe::{
+        failures,
+        metrics::{EndpointHandshake, Shard},
+    },
     route::peer::{Identity, Peer},
 };
 
@@ -62,7 +66,7 @@ impl Offer {
 /// The name of HTTP/2 among application protocols.
 const HTTP2: &[u8] = b"h2";
 
-/// Dials `peer`, noting in `timings` how long it takes. For a TLS peer the connection exists only after its
+/// Dials `peer`, noting in `timings` how long it takes, and in `counts` how the handshake ends. For a TLS peer the connection exists only after its
 /// certificate proved the expected name.
 pub async fn dial(
     peer: &Peer,
@@ -70,6 +74,7 @@ pub async fn dial(
     times: &DialTimes,
     offer: Offer,
     timings: &mut Timings,
+    counts: Option<&Shard>,
 ) -> Result<Connection, Failure> {
     let tcp = connect(peer, times, timings).await.map_err(Failure::Dial)?;
     // Requests are written whole; waiting to fill a segment would only delay them.
@@ -84,6 +89,10 @@ pub async fn dial(
             let begun = Instant::now();
             let secured = dialer.secure_for(tcp, name, offer.protocols()).await;
             timings.tls = Some(begun.elapsed());
+            if let Some(shard) = counts {
+                shard
+                    .endpoint_handshake(secured.as_ref().map_or_else(failures::handshake, |_| EndpointHandshake::Full));
+            }
             Stream::Secured(Box::new(secured.map_err(Failure::Refused)?))
         }
     };

@@ -36,7 +36,7 @@ use self::{
     response::Head,
     stream::Stream,
 };
-use crate::{failure::Failure, route::peer::Peer};
+use crate::{failure::Failure, observe::metrics::Shard, route::peer::Peer};
 
 /// A worker's way to the endpoints: its idle connections and what it takes to make new ones.
 #[derive(Clone)]
@@ -45,6 +45,7 @@ pub struct Upstream {
     shelves: Shelves,
     dialer: Arc<Dialer>,
     times: DialTimes,
+    counts: Option<Shard>,
 }
 
 /// An answer.
@@ -103,7 +104,13 @@ impl Upstream {
     /// No connections yet; new ones are verified by `dialer`.
     #[must_use]
     pub fn new(dialer: Arc<Dialer>, times: DialTimes, limits: Limits) -> Self {
-        Self { home: Home::new(limits), shelves: Shelves::default(), dialer, times }
+        Self { home: Home::new(limits), shelves: Shelves::default(), dialer, times, counts: None }
+    }
+
+    /// The same, counting its handshakes on the worker's `shard`.
+    #[must_use]
+    pub fn counting(self, shard: Shard) -> Self {
+        Self { counts: Some(shard), ..self }
     }
 
     /// The idle connections, for the worker's regular sweep.
@@ -216,7 +223,7 @@ impl Upstream {
     async fn connect(&self, peer: &Peer, terms: &Terms) -> Result<Connection, (Failure, Timings)> {
         let mut timings = Timings::default();
         let offer = if terms.http2 { Offer::Http1 } else { Offer::Nothing };
-        let dial = dial::dial(peer, &self.dialer, &self.times, offer, &mut timings);
+        let dial = dial::dial(peer, &self.dialer, &self.times, offer, &mut timings, self.counts.as_ref());
         let connected = match terms.deadline {
             Some(deadline) => timeout_at(deadline, dial).await.unwrap_or(Err(Failure::ConnectTimeout)),
             None => dial.await,

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Http2Error},
+    observe::metrics::Shard,
     route::peer::Peer,
     upstream::{
         connection::Connection,
@@ -59,6 +60,8 @@ pub(super) struct Way {
     pub home: Home,
     /// Largest head of a response, in bytes.
     pub max_head: usize,
+    /// Where handshakes are counted.
+    pub counts: Option<Shard>,
 }
 
 /// A new connection.
@@ -70,7 +73,7 @@ pub(super) enum Opened {
 /// Dials `peer`. What comes back for HTTP/2 has heard from the endpoint.
 pub(super) async fn open(peer: &Peer, way: &Way) -> Result<Opened, OpenFailed> {
     let mut timings = Timings::default();
-    let dialled = dial::dial(peer, &way.dialer, &way.times, Offer::Http2, &mut timings).await;
+    let dialled = dial::dial(peer, &way.dialer, &way.times, Offer::Http2, &mut timings, way.counts.as_ref()).await;
     let connection = dialled.map_err(|failure| OpenFailed::new(failure, timings, false))?;
     if !dial::speaks_http2(&connection.stream) {
         return Ok(Opened::Http1(Box::new(connection)));
