@@ -105,7 +105,10 @@ async fn the_page_after_a_few_exchanges_is_the_recorded_one() {
     })
     .await;
     let page = router.metrics().await;
-    Page::read(&page).unwrap_or_else(|wrong| panic!("{wrong} of\n{page}"));
+    let read = Page::read(&page).unwrap_or_else(|wrong| panic!("{wrong} of\n{page}"));
+    for (name, family) in read.families {
+        assert!(family.help.ends_with('.') && family.help.contains(' '), "{name} explains nothing: {}", family.help);
+    }
     let page = timeless(&page);
     assert!(page == GOLDEN, "the page differs from tests/metrics/page.txt:\n{page}");
 }
