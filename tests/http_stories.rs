@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story whose scene cannot be set must stop there")]
 
+#[path = "http_stories/aborted.rs"]
+mod aborted;
 #[path = "http_stories/access_log.rs"]
 mod access_log;
 #[path = "http_stories/bad_answers.rs"]

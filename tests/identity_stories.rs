@@ -30,3 +30,5 @@ mod refusing;
 mod stale;
 #[path = "identity_stories/tenant.rs"]
 mod tenant;
+#[path = "identity_stories/verdicts.rs"]
+mod verdicts;

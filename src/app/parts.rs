@@ -157,8 +157,11 @@ impl Parts {
         let settings = Arc::new(translate::proxy(config, &self.rules, &entry.domains));
         let limits = translate::idle(config, workers);
         let doorway = |index| {
-            let recorder =
-                Recorder { shard: self.metrics.shard(index), sink: self.access_log.as_ref().map(AccessLog::sink) };
+            let recorder = Recorder {
+                sink: self.access_log.as_ref().map(AccessLog::sink),
+                aborted: config.access_log.log_aborted_exchanges.then(|| self.stop.clone()),
+                ..Recorder::counting(self.metrics.shard(index))
+            };
             let upstream = Upstream::new(Arc::clone(&self.dialer), translate::dial_times(config), limits);
             let proxy = Proxy {
                 table: Arc::clone(&self.table),

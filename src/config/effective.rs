@@ -70,6 +70,7 @@ fn first(c: &Config, show: Show<'_>) {
     show("extra_headers_to_log", list(&c.extra_headers_to_log));
     show("access_log.file", path(c.access_log.file.as_deref()));
     show("access_log.enable_streaming", plain(c.access_log.enable_streaming));
+    show("access_log.log_aborted_exchanges", plain(c.access_log.log_aborted_exchanges));
     show("prometheus.enabled", plain(c.prometheus.enabled));
     show("prometheus.port", plain(c.prometheus.port));
     let tls = c.prometheus.tls.as_ref();

@@ -75,7 +75,7 @@ fn root(s: &mut Section<'_>) -> Result<Config, ConfigError> {
         routing_table_sharding_mode: s.or("routing_table_sharding_mode", Word(d.routing_table_sharding_mode))?.0,
         suspend_pruning_if_nats_unavailable: s.or("suspend_pruning_if_nats_unavailable", false)?,
         secure_cookies: s.or("secure_cookies", d.secure_cookies)?,
-        sticky_session_cookie_names: s.or("sticky_session_cookie_names", d.sticky_session_cookie_names)?,
+        sticky_session_cookie_names: s.list_or("sticky_session_cookie_names", d.sticky_session_cookie_names)?,
         sticky_sessions_for_auth_negotiate: s.or("sticky_sessions_for_auth_negotiate", false)?,
         healthcheck_user_agent: s.or("healthcheck_user_agent", d.healthcheck_user_agent)?,
         oauth: s.section("oauth", sections::oauth)?,

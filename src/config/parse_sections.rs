@@ -179,7 +179,11 @@ pub(super) fn tracing(s: &mut Section<'_>) -> Result<Tracing, ConfigError> {
 }
 
 pub(super) fn access_log(s: &mut Section<'_>) -> Result<AccessLog, ConfigError> {
-    Ok(AccessLog { file: path(s, "file")?, enable_streaming: s.or("enable_streaming", false)? })
+    Ok(AccessLog {
+        file: path(s, "file")?,
+        enable_streaming: s.or("enable_streaming", false)?,
+        log_aborted_exchanges: s.or("log_aborted_exchanges", false)?,
+    })
 }
 
 pub(super) fn oauth(s: &mut Section<'_>) -> Result<OAuth, ConfigError> {

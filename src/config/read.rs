@@ -271,6 +271,13 @@ impl<'r> Section<'r> {
         Ok(self.optional(key)?.unwrap_or(default))
     }
 
+    /// Takes a key with a list behind it; the default when it is absent, and nothing when it is null: yaml.v3 empties
+    /// lists then, where it keeps scalars and sections.
+    pub(super) fn list_or<T: Decode>(&mut self, key: &'static str, default: Vec<T>) -> Result<Vec<T>, ConfigError> {
+        let default = if self.entries.by_name.contains_key(key) { Vec::new() } else { default };
+        self.or(key, default)
+    }
+
     /// What a rule says about this section; in a survey, none where it is broken.
     pub(super) fn demand<T>(&self, result: Result<T, ConfigError>) -> Result<Option<T>, ConfigError> {
         self.reader.absorb(result.map(Some), || None)

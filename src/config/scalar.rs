@@ -40,8 +40,8 @@ impl Scalar {
     pub(super) fn as_bool(&self) -> Option<bool> {
         match self.meaning() {
             Meaning::Bool(b) => Some(b),
-            Meaning::Text("y" | "Y" | "yes" | "on") => Some(true),
-            Meaning::Text("n" | "N" | "no" | "off") => Some(false),
+            Meaning::Text("y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON") => Some(true),
+            Meaning::Text("n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF") => Some(false),
             _ => None,
         }
     }
@@ -50,8 +50,8 @@ impl Scalar {
     pub(super) fn as_int(&self) -> Option<i128> {
         match self.meaning() {
             Meaning::Int(n) => Some(n),
-            // Far inside i128, so that the cast cannot saturate.
-            Meaning::Float(f) if f.abs() < 1e19 => Some(f as i128),
+            // Below 2^64, and so far inside i128 that the cast cannot saturate.
+            Meaning::Float(f) if f.abs() < 18_446_744_073_709_551_616.0 => Some(f as i128),
             _ => None,
         }
     }
@@ -66,7 +66,8 @@ impl Scalar {
     }
 }
 
-fn by_looks(text: &str) -> Meaning<'_> {
+/// What a plain text is taken for.
+pub(super) fn by_looks(text: &str) -> Meaning<'_> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Meaning::Null,
         "true" | "True" | "TRUE" => Meaning::Bool(true),
@@ -185,7 +186,8 @@ mod tests {
         assert_eq!(of("5", Style::Tagged).meaning(), Meaning::Int(5));
         assert_eq!(of("true", Style::Text).as_bool(), None);
         assert_eq!(of("yes", Style::Text).as_bool(), Some(true));
-        assert_eq!(of("Yes", Style::Plain).as_bool(), None);
+        assert_eq!(of("Yes", Style::Plain).as_bool(), Some(true));
+        assert_eq!(of("yEs", Style::Plain).as_bool(), None);
         assert_eq!(of("1.9", Style::Plain).as_int(), Some(1));
         assert_eq!(of("1e300", Style::Plain).as_int(), None);
         assert_eq!(of(".nan", Style::Plain).as_int(), None);

@@ -237,6 +237,8 @@ pub struct AccessLog {
     pub file: Option<PathBuf>,
     /// `enable_streaming`: to syslog.
     pub enable_streaming: bool,
+    /// `log_aborted_exchanges` (our own key): exchanges that were not finished leave a line too.
+    pub log_aborted_exchanges: bool,
 }
 
 /// `snapshot.*` (our own keys): the table on disk.

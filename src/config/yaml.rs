@@ -7,9 +7,12 @@
 
 use std::collections::HashMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Tag};
 
 use super::error::{ConfigError, shown};
+use super::scalar::by_looks;
 
 /// The number of a node in its document.
 pub(super) type NodeId = usize;
@@ -98,8 +101,8 @@ impl Tree {
     fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), ConfigError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let style = style_of(style, tag.as_deref(), line)?;
-                let id = self.add(line, Kind::Scalar(Scalar { text: text.into_owned(), style }));
+                let scalar = scalar(text.into_owned(), style, tag.as_deref(), line)?;
+                let id = self.add(line, Kind::Scalar(scalar));
                 self.complete(id, anchor);
             }
             Event::SequenceStart(_, anchor, _) => self.begin(line, Kind::List(Vec::new()), anchor),
@@ -153,18 +156,31 @@ impl Tree {
     }
 }
 
-fn style_of(style: ScalarStyle, tag: Option<&Tag>, line: usize) -> Result<Style, ConfigError> {
-    Ok(match tag {
-        None if style == ScalarStyle::Plain => Style::Plain,
-        None => Style::Text,
-        Some(tag) => match tag.core_suffix() {
-            Some("int" | "bool" | "float" | "null") => Style::Tagged,
-            _ if tag.suffix_in_namespace("tag:yaml.org,2002:").as_deref() == Some("binary") => {
-                return Err(syntax("the tag !!binary is not supported", line));
-            }
-            _ => Style::Text,
-        },
-    })
+/// A scalar as its style and its tag make it.
+fn scalar(text: String, style: ScalarStyle, tag: Option<&Tag>, line: usize) -> Result<Scalar, ConfigError> {
+    let plain = if style == ScalarStyle::Plain { Style::Plain } else { Style::Text };
+    let Some(tag) = tag.and_then(|tag| tag.suffix_in_namespace("tag:yaml.org,2002:")) else {
+        let style = if tag.is_none() { plain } else { Style::Text };
+        return Ok(Scalar { text, style });
+    };
+    let looks = by_looks(&text).tag();
+    match tag.as_ref() {
+        "float" if looks == "!!int" => Ok(Scalar { text, style: Style::Tagged }),
+        "int" | "bool" | "float" | "null" if looks.strip_prefix("!!") == Some(tag.as_ref()) => {
+            Ok(Scalar { text, style: Style::Tagged })
+        }
+        "int" | "bool" | "float" | "null" => {
+            Err(syntax(&format!("cannot decode {looks} `{}` as a !!{tag}", shown(&text)), line))
+        }
+        "binary" => {
+            let bytes = STANDARD.decode(text.replace(char::is_whitespace, ""));
+            let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let text = text.ok_or_else(|| syntax("!!binary value holds no text in base64", line))?;
+            Ok(Scalar { text, style: Style::Text })
+        }
+        "merge" => Ok(Scalar { text, style: plain }),
+        _ => Ok(Scalar { text, style: Style::Text }),
+    }
 }
 
 fn syntax(what: &str, line: usize) -> ConfigError {

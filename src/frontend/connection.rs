@@ -155,7 +155,7 @@ mod tests {
             table: Arc::new(Table::new(table)),
             upstream: Upstream::new(Arc::new(dialer), times, limits),
             settings: Arc::new(settings),
-            recorder: Arc::new(Recorder { shard: Metrics::new(1, Buckets::default()).shard(0), sink: None }),
+            recorder: Arc::new(Recorder::counting(Metrics::new(1, Buckets::default()).shard(0))),
             origin: Instant::now(),
             leaving: Stopping::new(),
             drain: Drain::new(),

@@ -17,7 +17,10 @@ use super::{
     connection::{Doorway, answer},
     watched::Watched,
 };
-use crate::{lifecycle::roster::Asked, observe::exchange::Client};
+use crate::{
+    lifecycle::roster::{Asked, Seat},
+    observe::exchange::Client,
+};
 
 /// `max_request_header_bytes` unless it is set; see [`Limits::of`].
 pub(super) const DEFAULT_HEAD: usize = 1 << 20;
@@ -111,7 +114,18 @@ where
         connection.as_mut().poll(cx)
     });
     if let Err(error) = ended.await {
+        note_unread(doorway, &seat, &client, &error);
         tracing::debug!(target: "router", client = &*client.address, %error, "client-connection-ended");
+    }
+}
+
+/// Notes what came instead of a request, where that is logged. hyper has answered what it could not read.
+fn note_unread(doorway: &Doorway, seat: &Seat, client: &Client, error: &hyper::Error) {
+    let recorder = &doorway.proxy.recorder;
+    if error.is_parse() {
+        recorder.never_read(client, Some(if error.is_parse_too_large() { 431 } else { 400 }));
+    } else if error.is_incomplete_message() && seat.expects_request() {
+        recorder.never_read(client, None);
     }
 }
 

@@ -3,6 +3,7 @@
 //! A worker formats into a buffer of its own and hands whole batches to one writer thread. Nothing waits for the
 //! disk: batches that find the queue full are dropped and counted.
 
+mod aborted;
 mod fields;
 mod file;
 mod format;
@@ -16,6 +17,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
+pub use self::aborted::Aborted;
 pub use self::fields::{Cost, Extra, Fields, Privacy, Redact};
 use self::file::LogFile;
 use self::format::Formatter;
@@ -80,6 +82,8 @@ pub struct Entry<'a> {
     pub headers: &'a HeaderMap,
     /// Those that it had before its `Connection` was obeyed, likewise.
     pub removed: &'a [(HeaderName, HeaderValue)],
+    /// How it ended, if it was not finished; a line that says so ends with it.
+    pub aborted: Option<Aborted>,
 }
 
 /// Appends the line for `entry`, line end included.

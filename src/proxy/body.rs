@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::request_body::RequestBody;
 use crate::{
     lifecycle::roster::Seat,
-    observe::exchange::Exchange,
+    observe::{access_log::Aborted, exchange::Exchange},
     upstream::reply::{BodyError, ReplyBody},
 };
 
@@ -65,6 +65,14 @@ impl ClientBody {
     }
 }
 
+/// Why an answer broke off.
+fn how(error: &BodyError) -> Aborted {
+    match error {
+        BodyError::Timeout => Aborted::AnswerTimedOut,
+        BodyError::Truncated | BodyError::Chunk(_) | BodyError::Io(_) | BodyError::Http2(_) => Aborted::AnswerCut,
+    }
+}
+
 impl Body for ClientBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -85,6 +93,9 @@ impl Body for ClientBody {
                     // At an error hyper closes at once and throws away what it has not written yet, up to the whole
                     // answer; while there is nothing to read it writes. The client gets what the endpoint sent.
                     Poll::Ready(Some(Err(error))) => {
+                        if let Some(exchange) = &mut this.exchange {
+                            exchange.cut(how(&error));
+                        }
                         this.broken = Some(error);
                         cx.waker().wake_by_ref();
                         Poll::Pending
@@ -120,7 +131,7 @@ impl Drop for ClientBody {
             exchange.received_bytes(body.uploaded());
             exchange.sent(self.sent);
             if !body.is_complete() {
-                exchange.cut();
+                exchange.cut(Aborted::ClientLeft);
             }
         }
     }

@@ -121,6 +121,7 @@ impl Proxy {
         let admitted = admit::admit(&parts, &noted);
         if let Err(refused) = if http2 { admitted.and_then(|()| http2::admit(&mut parts)) } else { admitted } {
             self.recorder.shard.count(Tally::GateRefused);
+            reply::note_refused(&self.recorder, &parts, client, refused);
             return reply::refused(refused);
         }
         // HTTP/1.0 switches to nothing (RFC 9110 section 7.8), nor does HTTP/2 this way.
@@ -174,6 +175,9 @@ impl Proxy {
             Err(failure) => {
                 let garbled = matches!(failure, Failure::ClientGone) && client.garbled.load(Relaxed);
                 let failure = if garbled { Failure::MalformedBody } else { failure };
+                if matches!(failure, Failure::ClientGone) {
+                    exchange.request_cut();
+                }
                 last = unasked;
                 self.fail(&failure, exchange, wants.as_ref())
             }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPIRES, X_CONTENT_TYPE_OPTIONS},
+    request::Parts,
 };
 use hyper::ext::ReasonPhrase;
 
@@ -12,7 +13,7 @@ use crate::{
     error_page::{ErrorPage, Page},
     failure::{Failure, reason_phrase},
     lifecycle::Health,
-    observe::exchange::Exchange,
+    observe::exchange::{Client, Exchange, Recorder},
     upstream::{reply::ReplyBody, response::Head},
 };
 
@@ -106,6 +107,14 @@ pub fn refused(why: Refused) -> Response<ClientBody> {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Notes what the gate refuses, where that is logged. What the server itself answers is not refused.
+pub fn note_refused(recorder: &Recorder, request: &Parts, client: &Client, why: Refused) {
+    if why != Refused::OptionsServer {
+        let (status, _, text) = why.answer();
+        recorder.refused(request, client, status, text.len() as u64);
+    }
 }
 
 /// The answer of an endpoint.

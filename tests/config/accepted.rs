@@ -35,6 +35,7 @@ pub(crate) const ACCEPTED: &[Case] = &[
     // Merging.
     ("status: {port: 1}", |c| c.status.port == 1 && c.status.routes.port == 8082),
     ("nats: {hosts: [{hostname: a, port: 1}]}", |c| c.nats.hosts.len() == 1 && c.nats.hosts[0].hostname == "a"),
+    ("sticky_session_cookie_names: ~", |c| c.sticky_session_cookie_names.is_empty()),
     ("sticky_session_cookie_names: [A, ~, B]", |c| c.sticky_session_cookie_names == ["A", "B"]),
     ("x: &x {port: 1, user: u}\nstatus: {<<: *x, port: 2}", |c| c.status.port == 2 && c.status.user == "u"),
     ("a: &a {user: a}\nb: &b {user: b, pass: b}\nstatus: {<<: [*a, *b]}", |c| {
@@ -104,7 +105,8 @@ pub(crate) const ACCEPTED: &[Case] = &[
         c.routing_api.is_some()
     }),
     ("ca_certs: [CERT, CERT]", |c| c.ca_certs.len() == 2),
-    ("access_log: {file: ''}", |c| c.access_log.file.is_none()),
+    ("access_log: {file: ''}", |c| c.access_log.file.is_none() && !c.access_log.log_aborted_exchanges),
+    ("access_log: {log_aborted_exchanges: true}", |c| c.access_log.log_aborted_exchanges),
     ("prometheus: {meters: {gorouter_time_histogram_buckets: [1, 2.5]}}", |c| {
         c.prometheus.meters.gorouter_time_histogram_buckets == [1.0, 2.5]
     }),

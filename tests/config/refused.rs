@@ -4,7 +4,9 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
     // Not YAML, or not a mapping.
     ("port: [", "not valid YAML: "),
     ("a: &a [*a]", "not valid YAML: an anchor contains itself (line 1)"),
-    ("status: {pass: !!binary AAAA}", "not valid YAML: the tag !!binary is not supported (line 1)"),
+    ("status: {pass: !!binary '*'}", "not valid YAML: !!binary value holds no text in base64 (line 1)"),
+    ("status: {pass: !!binary /w==}", "not valid YAML: !!binary value holds no text in base64 (line 1)"),
+    ("port: !!int eighty", "not valid YAML: cannot decode !!str `eighty` as a !!int (line 1)"),
     ("- port", "(document): cannot unmarshal !!seq into a section (line 1)"),
     ("port", "(document): cannot unmarshal !!str `port` into a section (line 1)"),
     // Kinds.
@@ -17,7 +19,7 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
     ),
     ("enable_ssl: 'true'", "enable_ssl: cannot unmarshal !!str `true` into bool (line 1)"),
     ("enable_ssl: 1", "enable_ssl: cannot unmarshal !!int `1` into bool (line 1)"),
-    ("enable_ssl: Yes", "enable_ssl: cannot unmarshal !!str `Yes` into bool (line 1)"),
+    ("enable_ssl: yEs", "enable_ssl: cannot unmarshal !!str `yEs` into bool (line 1)"),
     ("zone: [a]", "zone: cannot unmarshal !!seq into string (line 1)"),
     ("isolation_segments: a", "isolation_segments: cannot unmarshal !!str `a` into a list (line 1)"),
     ("status: 5", "status: cannot unmarshal !!int `5` into a section (line 1)"),

@@ -84,8 +84,7 @@ impl Door {
 
     async fn establish(&self, stream: TcpStream, peer: SocketAddr, mut place: Place) -> Option<(Accepted, TcpStream)> {
         let Some(acceptor) = self.presented.acceptor() else {
-            stream.reset_on_drop();
-            self.stats.count(Event::NoIdentity);
+            self.turn_away_unnamed(stream, &mut place).await;
             return None;
         };
         let shaking = self.shake_hands(acceptor, stream, peer, &mut place);
@@ -93,6 +92,25 @@ impl Door {
             self.stats.count(Event::HandshakeTimedOut);
             None
         })
+    }
+
+    /// There is no certificate yet. The reset waits for the router's first byte: one that came earlier would look to it
+    /// like a dial that failed, and it would forget the instance instead of letting it rest.
+    async fn turn_away_unnamed(&self, stream: TcpStream, place: &mut Place) {
+        let mut first = [0];
+        let event = tokio::select! {
+            biased;
+            spoke = timeout(self.listener.timeouts.handshake, stream.peek(&mut first)) => match spoke {
+                Ok(Ok(1..)) => Event::NoIdentity,
+                Ok(_) => Event::HelloAbandoned,
+                Err(_) => Event::HandshakeTimedOut,
+            },
+            () = place.gave_way() => Event::GaveWay,
+        };
+        if event == Event::NoIdentity {
+            stream.reset_on_drop();
+        }
+        self.stats.count(event);
     }
 
     async fn shake_hands(

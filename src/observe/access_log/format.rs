@@ -53,6 +53,9 @@ impl Formatter {
         self.fields.write_extras(entry.cost, out);
         field(b" x_cf_routererror:", entry.router_error, out);
         self.fields.write_headers(entry, out);
+        if let Some(aborted) = entry.aborted {
+            field(b" aborted:", aborted.word().as_bytes(), out);
+        }
         out.push(b'\n');
     }
 }

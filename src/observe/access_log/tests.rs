@@ -35,6 +35,7 @@ pub(super) fn proxied() -> Entry<'static> {
         cost: None,
         headers: NO_FIELDS.get_or_init(HeaderMap::new),
         removed: &[],
+        aborted: None,
     }
 }
 

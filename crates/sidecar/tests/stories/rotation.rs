@@ -2,7 +2,10 @@
 
 use std::io;
 
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use trueroute_sidecar::stats::Event;
 use trueroute_testkit::{eventually, tls::ClientTls};
 
@@ -60,7 +63,11 @@ async fn without_a_certificate_connections_are_reset_until_there_is_one() {
     let world = World::new();
     std::fs::remove_file(world.file("instance.crt")).unwrap();
     let sidecar = Running::start(world.settings(echoing().await, world.strict())).await;
+    // A bare probe is none: it says nothing, and nothing is said to it.
+    drop(TcpStream::connect(sidecar.addr).await.unwrap());
+    sidecar.sees(Event::HelloAbandoned, 1).await;
     let mut early = TcpStream::connect(sidecar.addr).await.unwrap();
+    early.write_all(&[22]).await.unwrap();
     assert_eq!(early.read(&mut [0; 1]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     sidecar.sees(Event::NoIdentity, 1).await;
     world.put(&world.instances.instance(&world.id).issue());
@@ -94,8 +101,7 @@ async fn a_new_client_ca_counts_for_new_connections() {
     std::fs::write(world.file("client-ca.crt"), format!("{}{}", world.routers.pem(), others.pem())).unwrap();
     eventually(PATIENCE, async || {
         let Ok(mut stream) = sidecar.call(&newcomer).await else { return false };
-        tokio::io::AsyncWriteExt::write_all(&mut stream, b"x").await.is_ok()
-            && stream.read_exact(&mut [0; 1]).await.is_ok()
+        AsyncWriteExt::write_all(&mut stream, b"x").await.is_ok() && stream.read_exact(&mut [0; 1]).await.is_ok()
     })
     .await;
     echo(&mut sidecar.call(&world.router()).await.unwrap(), "still welcome").await;
