@@ -2,15 +2,20 @@
 
 use std::{
     io,
+    path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use clap::Parser;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 use tracing::level_filters::LevelFilter;
 use trueroute::{
-    app::{Router, StartError},
+    app::{Router, Source, StartError},
     cli::Arguments,
     config::{self, Config, LogLevel, Parsed, TimestampFormat},
     observe::{
@@ -64,6 +69,23 @@ impl Signals {
     }
 }
 
+/// Where the configuration is read from again whenever `SIGHUP` comes. Without a file the signal only leaves a line: it
+/// must not end the process, as it would unheard.
+fn follow_hang_ups(path: Option<PathBuf>) -> io::Result<Option<Source>> {
+    let mut signals = signal(SignalKind::hangup())?;
+    let source = path.map(|path| Source { path, hang_up: Arc::new(Notify::new()) });
+    let hang_up = source.as_ref().map(|source| Arc::clone(&source.hang_up));
+    tokio::spawn(async move {
+        while signals.recv().await.is_some() {
+            match &hang_up {
+                Some(hang_up) => hang_up.notify_one(),
+                None => tracing::info!(target: "router", signal = "hangup", "gorouter.signal.ignored"),
+            }
+        }
+    });
+    Ok(source)
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(task) = arguments.task {
@@ -92,14 +114,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(run(parsed, guard.dropped()));
+    let code = runtime.block_on(run(parsed, arguments.config, guard.dropped()));
     // What is left are tasks that wait for nothing more; a resolver stuck in the system must not hold the exit.
     runtime.shutdown_timeout(Duration::from_millis(100));
     drop(guard);
     code
 }
 
-async fn run(parsed: Parsed, log_lines_dropped: DropCount) -> ExitCode {
+async fn run(parsed: Parsed, path: Option<PathBuf>, log_lines_dropped: DropCount) -> ExitCode {
     let Parsed { config, warnings } = parsed;
     tracing::info!("starting");
     for warning in warnings {
@@ -115,12 +137,12 @@ async fn run(parsed: Parsed, log_lines_dropped: DropCount) -> ExitCode {
             "route integrity is off: a stale route can lead to another app's instance"
         );
     }
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
+    let (mut signals, source) = match Signals::listen().and_then(|signals| Ok((signals, follow_hang_ups(path)?))) {
+        Ok(listening) => listening,
         Err(error) => return failed("gorouter.failed-to-start", &error),
     };
     let (router, asked) = tokio::select! {
-        started = start(config) => match started {
+        started = start(config, source) => match started {
             Ok(router) => (router, None),
             Err(error) => return failed(error.message(), &error),
         },
@@ -155,8 +177,8 @@ async fn run(parsed: Parsed, log_lines_dropped: DropCount) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn start(config: Config) -> Result<Router, StartError> {
-    Router::bind(config).await?.open().await
+async fn start(config: Config, source: Option<Source>) -> Result<Router, StartError> {
+    Router::bind_from(config, source).await?.open().await
 }
 
 fn failed(message: &'static str, error: &dyn std::error::Error) -> ExitCode {

@@ -6,6 +6,8 @@
 mod commands;
 #[path = "process_stories/draining.rs"]
 mod draining;
+#[path = "process_stories/reloading.rs"]
+mod reloading;
 #[path = "process_stories/starting.rs"]
 mod starting;
 #[path = "process_stories/stopping.rs"]

@@ -5,6 +5,7 @@
 
 pub mod health;
 pub mod metrics;
+pub mod reload;
 pub mod routes;
 pub mod secure;
 mod server;

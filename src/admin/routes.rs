@@ -8,7 +8,10 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode, request};
 use subtle::ConstantTimeEq as _;
 
-use super::server::{self, Page, Port, Site};
+use super::{
+    reload::Reload,
+    server::{self, Page, Port, Site},
+};
 
 /// Who may see the listing (`status.user`, `status.pass`).
 #[derive(Clone)]
@@ -19,15 +22,16 @@ pub struct Login {
     pub password: String,
 }
 
-/// Answers `/routes` with what `listing` returns, a JSON text, until the port is told to stop. `listing` runs on a
-/// thread of its own.
-pub async fn serve(port: Port, login: Login, listing: impl Fn() -> String + Send + Sync + 'static) {
-    server::serve(port, RoutesPort { login, listing: Arc::new(listing) }).await;
+/// Answers `/routes` with what `listing` returns, a JSON text, and lets `/reload` ask for a reload, until the port is
+/// told to stop. `listing` runs on a thread of its own.
+pub async fn serve(port: Port, login: Login, listing: impl Fn() -> String + Send + Sync + 'static, reload: Reload) {
+    server::serve(port, RoutesPort { login, listing: Arc::new(listing), reload }).await;
 }
 
 struct RoutesPort<F> {
     login: Login,
     listing: Arc<F>,
+    reload: Reload,
 }
 
 impl<F: Fn() -> String + Send + Sync + 'static> Site for RoutesPort<F> {
@@ -38,11 +42,14 @@ impl<F: Fn() -> String + Send + Sync + 'static> Site for RoutesPort<F> {
             page.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
             return page;
         }
-        if request.uri.path() != "/routes" {
-            return server::not_found();
+        match request.uri.path() {
+            "/routes" => {
+                let listing = Arc::clone(&self.listing);
+                server::made("application/json", move || listing()).await
+            }
+            "/reload" => self.reload.answer(&request.method).await,
+            _ => server::not_found(),
         }
-        let listing = Arc::clone(&self.listing);
-        server::made("application/json", move || listing()).await
     }
 }
 

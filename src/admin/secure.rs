@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
     crypto::aws_lc_rs,
@@ -30,6 +31,29 @@ pub enum SecureError {
     /// rustls refuses the settings.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
+}
+
+/// A port's side of the handshake, which may be replaced while the port is served.
+#[derive(Clone)]
+pub struct Renewed(Arc<ArcSwap<ServerConfig>>);
+
+impl Renewed {
+    /// This one, until it is replaced.
+    #[must_use]
+    pub fn new(first: &TlsAcceptor) -> Self {
+        Self(Arc::new(ArcSwap::new(Arc::clone(first.config()))))
+    }
+
+    /// The one to shake hands with.
+    #[must_use]
+    pub fn current(&self) -> TlsAcceptor {
+        self.0.load_full().into()
+    }
+
+    /// From now on handshakes go by `next`. Connections that stand are left alone.
+    pub fn replace(&self, next: &TlsAcceptor) {
+        self.0.store(Arc::clone(next.config()));
+    }
 }
 
 /// What a port shows and asks for; all texts are PEM.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request, Response, StatusCode, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -22,6 +22,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+
+use super::secure::Renewed;
 
 /// What one port and one connection may take.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +48,7 @@ pub struct Port {
     /// Where clients come in.
     pub listener: TcpListener,
     /// TLS towards them, if any.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Renewed>,
     /// What they may take.
     pub limits: Limits,
     /// Ends the service.
@@ -77,7 +79,7 @@ pub(super) async fn serve<S: Site>(port: Port, site: S) {
             Some(ended) = connections.join_next() => report(ended),
             accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(welcome(stream, tls.clone(), Arc::clone(&site), limits, stop.clone()));
+                    connections.spawn(welcome(stream, tls.as_ref().map(Renewed::current), Arc::clone(&site), limits, stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "status-connection-not-accepted");
@@ -161,6 +163,22 @@ pub(super) fn empty(status: StatusCode) -> Page {
 /// An error as plain text that no browser may take for anything else.
 pub(super) fn error(status: StatusCode, body: &'static str) -> Page {
     let mut page = text(status, body);
+    page.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    page
+}
+
+/// The page is there, for other methods.
+pub(super) fn other_methods(allowed: &'static str) -> Page {
+    let mut page = error(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed\n");
+    page.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    page
+}
+
+/// A page of JSON, or of plain text.
+pub(super) fn told(status: StatusCode, content_type: &'static str, body: String) -> Page {
+    let mut page = Response::new(Full::new(Bytes::from(body)));
+    *page.status_mut() = status;
+    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     page.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     page
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::reload::Reload;
 use super::routes::Login;
 use super::{Limits, Port};
 use super::{health, metrics, routes};
@@ -48,7 +49,7 @@ async fn health_port(readiness: &Readiness, limits: Limits) -> Served {
 
 async fn routes_port(password: &str, limits: Limits, listing: impl Fn() -> String + Send + Sync + 'static) -> Served {
     let login = Login { user: "admin".into(), password: password.into() };
-    port(limits, |port| routes::serve(port, login, listing)).await
+    port(limits, |port| routes::serve(port, login, listing, Reload::channel().0)).await
 }
 
 /// Sends `request` on a connection of its own and reads to the end.

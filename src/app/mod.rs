@@ -10,6 +10,7 @@ mod expiry;
 mod figures;
 mod parts;
 mod preflight;
+mod reload;
 mod rules;
 mod status;
 mod translate;
@@ -25,9 +26,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::parts::{BusWork, Parts, listen};
-pub use self::{error::StartError, preflight::preflight};
+pub use self::{error::StartError, preflight::preflight, reload::Source};
 use crate::{
-    bus::{Clock, greeting::Greeting, link::Link, state::BusState, subscriber::Subscriber},
+    admin::reload::Reload,
+    bus::{Clock, greeting::Greeting, link::Link, proofs::Proofs, state::BusState, subscriber::Subscriber},
     config::{self, Config},
     frontend::{connection::Door, entry::Entry, listener, worker::Workers},
     lifecycle::{Drain, Readiness, Stopping},
@@ -35,6 +37,7 @@ use crate::{
     route::moment::Moment,
     snapshot::Snapshot,
     table::Table,
+    upstream::dialers::Dialers,
 };
 
 /// How long the writers of logs may take to write what is queued at the end.
@@ -84,10 +87,19 @@ impl Router {
     /// # Errors
     /// The first thing that is wrong.
     pub async fn bind(config: Config) -> Result<Bound, StartError> {
+        Self::bind_from(config, None).await
+    }
+
+    /// The same; certificates and authorities are read from `source` again when that is asked for, or it has changed.
+    ///
+    /// # Errors
+    /// As [`Router::bind`].
+    pub async fn bind_from(config: Config, source: Option<Source>) -> Result<Bound, StartError> {
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
         let entry = Arc::new(Entry::new(&config, config.enable_http2)?);
-        let dialer = translate::dialer(&config)?;
+        let dialers = Arc::new(Dialers::new(translate::dialer(&config)?));
+        let nats = translate::nats_proof(&config)?.map(Proofs::new);
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let table = Arc::new(Table::new(translate::table(&config)));
         let measures = translate::metrics(&config)?;
@@ -95,7 +107,7 @@ impl Router {
         let mut subscriber = subscriber.with_sources(measures.sources.clone());
         let snapshot = config.snapshot.file.clone().map(Snapshot::at);
         let restored = snapshot.as_ref().map_or(0, |snapshot| warm::restore(snapshot, &mut subscriber, clock()));
-        let (settings, bus) = (translate::link(&config)?, Arc::new(BusState::new()));
+        let (settings, bus) = (translate::link(&config, nats.as_ref())?, Arc::new(BusState::new()));
         let link = match Link::connect(&settings, Arc::clone(&clock), &bus).await {
             // The routes of a former process are worth more than no router.
             Err(error) if restored > 0 => {
@@ -118,7 +130,7 @@ impl Router {
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,
-            dialer,
+            dialers,
             metrics,
             access_log,
             readiness,
@@ -131,7 +143,16 @@ impl Router {
             tasks: Vec::new(),
             bus_lost,
         };
-        parts.open_admin(&config).await?;
+        let (reload, asks) = Reload::channel();
+        let [health_tls, metrics_tls] = parts.open_admin(&config, reload)?;
+        if let Some(source) = source {
+            let dialers = Arc::clone(&parts.dialers);
+            let places = reload::Places { entry: Arc::clone(&entry), dialers, health_tls, metrics_tls, nats };
+            let (running, metrics) = (config.clone(), Arc::clone(&parts.metrics));
+            let reloader = reload::Reloader { source, running, places, metrics };
+            let stop = parts.stop.clone();
+            parts.spawn(reloader.run(asks, stop));
+        }
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         let record = Arc::default();

@@ -8,13 +8,11 @@ use std::{
 };
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use trueroute_identity::Dialer;
 
 use super::{Addresses, StartError, status, translate, warm};
 use crate::{
-    admin,
+    admin::{self, reload::Reload, secure::Renewed},
     bus::{
         self, Clock,
         greeting::Greeting,
@@ -33,7 +31,7 @@ use crate::{
         keeper::{Keeper, Record},
     },
     table::Table,
-    upstream::Upstream,
+    upstream::{Upstream, dialers::Dialers},
 };
 
 /// How often the process' descriptors are counted (gorouter.md section 11).
@@ -43,7 +41,7 @@ const COUNT_FILES_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Parts {
     pub(super) addresses: Addresses,
     pub(super) table: Arc<Table>,
-    pub(super) dialer: Arc<Dialer>,
+    pub(super) dialers: Arc<Dialers>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) readiness: Readiness,
@@ -70,7 +68,8 @@ pub(super) struct BusWork {
 }
 
 impl Parts {
-    pub(super) async fn open_admin(&mut self, config: &Config) -> Result<(), StartError> {
+    /// Opens the status ports; gives the TLS of those for health and metrics, where there is any.
+    pub(super) fn open_admin(&mut self, config: &Config, reload: Reload) -> Result<[Option<Renewed>; 2], StartError> {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let everywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let (routes, address) = self.bind_admin("status.routes.port", loopback(config.status.routes.port), None)?;
@@ -79,26 +78,29 @@ impl Parts {
         let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
         let login =
             admin::routes::Login { user: config.status.user.clone(), password: config.status.pass.expose().to_owned() };
-        self.spawn(admin::routes::serve(routes, login, listing));
+        self.spawn(admin::routes::serve(routes, login, listing, reload));
 
         if config.status.enable_nontls_health_checks {
             let (health, address) = self.bind_admin("status.port", everywhere(config.status.port), None)?;
             self.addresses.health = address;
             self.spawn(admin::health::serve(health, self.readiness.clone()));
         }
+        let (mut health_tls, mut metrics_tls) = (None, None);
         if let Some(status) = &config.status.tls {
-            let tls = status::health_tls(config)?;
+            health_tls = status::health_tls(config)?.as_ref().map(Renewed::new);
+            let tls = health_tls.clone();
             let (health, address) = self.bind_admin("status.tls.port", everywhere(status.port), tls)?;
             self.addresses.health_tls = address;
             self.spawn(admin::health::serve(health, self.readiness.clone()));
         }
         if config.prometheus.enabled {
-            let tls = status::metrics_tls(config)?;
+            metrics_tls = status::metrics_tls(config)?.as_ref().map(Renewed::new);
+            let tls = metrics_tls.clone();
             let (metrics, address) = self.bind_admin("prometheus.port", loopback(config.prometheus.port), tls)?;
             self.addresses.metrics = address;
             self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics)));
         }
-        Ok(())
+        Ok([health_tls, metrics_tls])
     }
 
     /// Sets to work what keeps the table true beside the bus: the pruner, and the file that a next process starts from.
@@ -162,7 +164,7 @@ impl Parts {
                 aborted: config.access_log.log_aborted_exchanges.then(|| self.stop.clone()),
                 ..Recorder::counting(self.metrics.shard(index))
             };
-            let upstream = Upstream::new(Arc::clone(&self.dialer), translate::dial_times(config), limits);
+            let upstream = Upstream::new(Arc::clone(&self.dialers), translate::dial_times(config), limits);
             let proxy = Proxy {
                 table: Arc::clone(&self.table),
                 upstream: upstream.counting(self.metrics.shard(index)),
@@ -190,7 +192,7 @@ impl Parts {
         &self,
         key: &'static str,
         address: SocketAddr,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Renewed>,
     ) -> Result<(admin::Port, Option<SocketAddr>), StartError> {
         let listener = listen(key, address.port(), || listener::bind(address))?;
         let listener =
@@ -199,7 +201,7 @@ impl Parts {
         Ok((admin::Port { listener, tls, limits: admin::Limits::default(), stop: self.stop.clone() }, bound))
     }
 
-    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.push(tokio::spawn(task));
     }
 }

@@ -10,7 +10,7 @@ pub fn preflight(config: &Config) -> Vec<StartError> {
     [
         Entry::new(config, config.enable_http2).map(drop).map_err(StartError::from),
         translate::dialer(config).map(drop),
-        translate::link(config).map(drop),
+        translate::nats_proof(config).map(drop),
         status::health_tls(config).map(drop),
         status::metrics_tls(config).map(drop),
         rules::error_page(config).map(drop),

@@ -6,7 +6,11 @@ use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Sour
 
 use super::StartError;
 use crate::{
-    bus::{link::LinkSettings, secure, subscriber::Policy},
+    bus::{
+        link::LinkSettings,
+        proofs::{Proof, Proofs},
+        subscriber::Policy,
+    },
     config::{
         AzPreference, BalancingAlgorithm, Config, Meters, NatsTls, RedactQueryParams, RouteIntegrity, ShardingMode,
         SyslogNetwork,
@@ -67,17 +71,21 @@ pub(super) fn policy(config: &Config) -> Policy {
     Policy { integrity, http2: config.enable_http2 }
 }
 
-pub(super) fn link(config: &Config) -> Result<LinkSettings, StartError> {
-    let client_config = |tls: &NatsTls| {
-        secure::client_config(tls.ca_certs.as_str(), tls.key_pair.cert_chain(), tls.key_pair.private_key())
-    };
+/// What NATS is shown and believed by; none without `nats.tls_enabled`.
+pub(super) fn nats_proof(config: &Config) -> Result<Option<Proof>, StartError> {
+    let proof =
+        |tls: &NatsTls| Proof::from_pem(tls.ca_certs.as_str(), tls.key_pair.cert_chain(), tls.key_pair.private_key());
+    Ok(config.nats.tls.as_ref().map(proof).transpose()?)
+}
+
+pub(super) fn link(config: &Config, proofs: Option<&Arc<Proofs>>) -> Result<LinkSettings, StartError> {
     Ok(LinkSettings {
         servers: config.nats.hosts.iter().map(|host| (host.hostname.clone(), host.port)).collect(),
         user: config.nats.user.clone(),
         pass: config.nats.pass.expose().to_owned(),
         ping_interval: config.nats_client_ping_interval,
         connect_timeout: NATS_CONNECT_TIMEOUT,
-        tls: config.nats.tls.as_ref().map(client_config).transpose()?,
+        tls: proofs.map(Proofs::client_config).transpose()?,
     })
 }
 

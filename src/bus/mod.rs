@@ -9,6 +9,7 @@ pub(crate) mod capture;
 pub mod greeting;
 pub(crate) mod lines;
 pub mod link;
+pub mod proofs;
 pub mod ring;
 pub mod secure;
 pub mod state;

@@ -5,14 +5,10 @@
 //!
 //! Source: gorouter.md section 3.
 
-use std::sync::Arc;
+use rustls::{ClientConfig, server::VerifierBuilderError};
+use trueroute_identity::{credentials::CredentialsError, trust::TrustError};
 
-use rustls::{ClientConfig, crypto::aws_lc_rs, sign::SingleCertAndKey};
-use trueroute_identity::{
-    Credentials, Trust,
-    credentials::CredentialsError,
-    trust::{Source, TrustError},
-};
+use super::proofs::{Proof, Proofs};
 
 /// TLS towards NATS cannot be set up. Each text names the key.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +19,9 @@ pub enum SecureError {
     /// The own certificate or its key is unusable.
     #[error("nats.cert_chain, nats.private_key: {0}")]
     Credentials(#[from] CredentialsError),
+    /// There is no authority to verify servers with.
+    #[error("nats.ca_certs: {0}")]
+    Verifier(#[from] VerifierBuilderError),
     /// rustls refuses the settings.
     #[error("nats.tls_enabled: {0}")]
     Tls(#[from] rustls::Error),
@@ -33,13 +32,7 @@ pub enum SecureError {
 /// # Errors
 /// Names the key that cannot be used.
 pub fn client_config(ca_certs: &str, cert_chain: &str, private_key: &str) -> Result<ClientConfig, SecureError> {
-    let trust = Trust::new(&[Source { name: "nats.ca_certs", pem: ca_certs }], false)?;
-    let credentials = Credentials::from_pem(cert_chain, private_key)?;
-    let own = SingleCertAndKey::from(Arc::clone(credentials.certified()));
-    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(Arc::clone(trust.roots()))
-        .with_client_cert_resolver(Arc::new(own)))
+    Proofs::new(Proof::from_pem(ca_certs, cert_chain, private_key)?).client_config()
 }
 
 #[cfg(test)]

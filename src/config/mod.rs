@@ -19,6 +19,7 @@ mod parse_sections;
 mod parse_tls;
 mod pem;
 mod read;
+mod renewal;
 mod scalar;
 mod sections;
 mod yaml;

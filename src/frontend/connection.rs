@@ -124,7 +124,7 @@ mod tests {
         proxy,
         route::mtls::Domains,
         table::{self, Sharding, Table},
-        upstream::{Upstream, dial::DialTimes, idle},
+        upstream::{Upstream, dial::DialTimes, dialers::Dialers, idle},
     };
 
     /// A doorway to an empty table.
@@ -153,7 +153,7 @@ mod tests {
         let limits = idle::Limits { total: 0, per_peer: 0 };
         let proxy = Proxy {
             table: Arc::new(Table::new(table)),
-            upstream: Upstream::new(Arc::new(dialer), times, limits),
+            upstream: Upstream::new(Arc::new(Dialers::new(Arc::new(dialer))), times, limits),
             settings: Arc::new(settings),
             recorder: Arc::new(Recorder::counting(Metrics::new(1, Buckets::default()).shard(0))),
             origin: Instant::now(),

@@ -3,8 +3,9 @@
 //! First the PROXY line, if lines are read, then the TLS handshake, if it is that door. Nothing of a request is read
 //! here, and whoever is turned away costs its own connection only.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -43,7 +44,7 @@ pub struct Entry {
     /// What endpoints are told about the certificate of a client that came in plain.
     pub plain: ClientCert,
     /// The TLS door, if there is one.
-    pub tls: Option<TlsDoor>,
+    pub tls: Option<ArcSwap<TlsDoor>>,
     /// The domains that have authorities of their own.
     pub domains: Domains,
 }
@@ -84,9 +85,24 @@ impl Entry {
     /// Names the key that cannot be used.
     pub fn new(config: &Config, http2: bool) -> Result<Self, FrontTlsError> {
         let domains = Domains::new(config.domains.iter().map(|domain| domain.domain.as_str()))?;
-        let tls = config.front_tls.as_ref().map(|front| TlsDoor::new(front, config, &domains, http2)).transpose()?;
+        let tls = door(config, &domains, http2)?.map(ArcSwap::from_pointee);
         let plain = ClientCert::new(clients::mode(config.forwarded_client_cert), Format::Raw, None);
         Ok(Self { proxy_lines: config.enable_proxy, plain, tls, domains })
+    }
+
+    /// The TLS door of a configuration with other certificates and the same domains, for [`Entry::renew`].
+    ///
+    /// # Errors
+    /// Names the key that cannot be used.
+    pub fn door(&self, config: &Config, http2: bool) -> Result<Option<TlsDoor>, FrontTlsError> {
+        door(config, &self.domains, http2)
+    }
+
+    /// From now on handshakes go by `door`. Those under way, and who is in already, are left alone.
+    pub fn renew(&self, door: TlsDoor) {
+        if let Some(tls) = &self.tls {
+            tls.store(Arc::new(door));
+        }
     }
 
     /// Lets a client in.
@@ -101,7 +117,7 @@ impl Entry {
             }
             (Door::Tls, Some(tls)) => {
                 // Boxed: a handshake is large, and a client's task would carry the room for it to its end.
-                let handshake = Box::pin(shake_hands(tls, tcp));
+                let handshake = Box::pin(shake_hands(tls.load_full(), tcp));
                 let Handshake { stream, server_name, domain, cert } =
                     timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| TurnedAway::HandshakeTimeout)??;
                 Ok(Entered::Tls(stream, Client { tls: true, server_name, domain, cert, ..Client::at(from) }))
@@ -111,7 +127,11 @@ impl Entry {
     }
 }
 
-async fn shake_hands(tls: &TlsDoor, mut tcp: TcpStream) -> Result<Handshake, TurnedAway> {
+fn door(config: &Config, domains: &Domains, http2: bool) -> Result<Option<TlsDoor>, FrontTlsError> {
+    config.front_tls.as_ref().map(|front| TlsDoor::new(front, config, domains, http2)).transpose()
+}
+
+async fn shake_hands(tls: Arc<TlsDoor>, mut tcp: TcpStream) -> Result<Handshake, TurnedAway> {
     let mut first = [0; 5];
     let count = tcp.peek(&mut first).await?;
     if is_plain_http(&first[..count]) {

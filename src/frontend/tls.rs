@@ -1,7 +1,7 @@
 //! TLS towards clients: which certificate is shown, which versions, suites and protocols are spoken, and what is asked
 //! of a client (gorouter.md section 7.1).
 //!
-//! Everything is built at the start; a handshake chooses among what is there by the server name that it asks for.
+//! Everything is built before the first handshake by it; a handshake chooses among what is there by the server name that it asks for.
 
 mod certificates;
 pub(super) mod clients;

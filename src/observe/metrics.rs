@@ -78,6 +78,8 @@ struct Control {
     buffered_messages: AtomicU64,
     total_dropped_messages: AtomicU64,
     file_descriptors: AtomicU64,
+    /// That succeeded, and that failed.
+    reloads: [AtomicU64; 2],
     panics: AtomicU64,
     encoding_errors: AtomicU64,
     log_lines_dropped: OnceLock<DropCount>,
@@ -120,6 +122,7 @@ impl Metrics {
             buffered_messages: AtomicU64::default(),
             total_dropped_messages: AtomicU64::default(),
             file_descriptors: AtomicU64::default(),
+            reloads: Default::default(),
             panics: AtomicU64::default(),
             encoding_errors: AtomicU64::default(),
             log_lines_dropped: OnceLock::new(),
@@ -196,6 +199,11 @@ impl Metrics {
     /// Sets how many file descriptors the process has open.
     pub fn set_file_descriptors(&self, count: u64) {
         self.control.file_descriptors.store(count, Ordering::Relaxed);
+    }
+
+    /// Certificates and authorities were read again, or could not be.
+    pub fn reloaded(&self, successfully: bool) {
+        self.control.reloads[usize::from(!successfully)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A panic was caught outside of the workers.

@@ -4,6 +4,7 @@
 pub mod chunked;
 pub mod connection;
 pub mod dial;
+pub mod dialers;
 pub mod gather;
 pub mod idle;
 pub mod multiplexed;
@@ -23,11 +24,11 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Body;
 use tokio::time::{Instant, timeout_at};
-use trueroute_identity::Dialer;
 
 use self::{
     connection::{Call, CallFailed, Connection, Terms},
     dial::{DialTimes, Offer, Timings},
+    dialers::Dialers,
     idle::{Home, Limits},
     multiplexed::{Sent, Shelves},
     replay::Replayable,
@@ -43,7 +44,7 @@ use crate::{failure::Failure, observe::metrics::Shard, route::peer::Peer};
 pub struct Upstream {
     home: Home,
     shelves: Shelves,
-    dialer: Arc<Dialer>,
+    dialers: Arc<Dialers>,
     times: DialTimes,
     counts: Option<Shard>,
 }
@@ -101,10 +102,10 @@ pub struct SendFailed<B> {
 }
 
 impl Upstream {
-    /// No connections yet; new ones are verified by `dialer`.
+    /// No connections yet; new ones are verified by the current one of `dialers`.
     #[must_use]
-    pub fn new(dialer: Arc<Dialer>, times: DialTimes, limits: Limits) -> Self {
-        Self { home: Home::new(limits), shelves: Shelves::default(), dialer, times, counts: None }
+    pub fn new(dialers: Arc<Dialers>, times: DialTimes, limits: Limits) -> Self {
+        Self { home: Home::new(limits), shelves: Shelves::default(), dialers, times, counts: None }
     }
 
     /// The same, counting its handshakes on the worker's `shard`.
@@ -121,7 +122,7 @@ impl Upstream {
 
     /// Drops idle connections that are old, closed, or verified under a trust that is no longer ours.
     pub fn sweep(&self) {
-        let (now, generation) = (Instant::now(), self.dialer.trust().generation());
+        let (now, generation) = (Instant::now(), self.dialers.generation());
         self.home.sweep(now, generation);
         self.shelves.sweep(now, generation);
     }
@@ -211,7 +212,7 @@ impl Upstream {
     /// out; for any other what the runtime has noticed must do, and a dead connection costs only another attempt.
     fn take(&self, peer: &Peer, replayable: bool) -> Option<Connection> {
         loop {
-            let mut connection = self.home.take(peer, self.dialer.trust().generation())?;
+            let mut connection = self.home.take(peer, self.dialers.generation())?;
             let stream = &mut connection.stream;
             let usable = if replayable { stream.is_quiet() } else { stream.is_open_now() };
             if usable {
@@ -223,7 +224,8 @@ impl Upstream {
     async fn connect(&self, peer: &Peer, terms: &Terms) -> Result<Connection, (Failure, Timings)> {
         let mut timings = Timings::default();
         let offer = if terms.http2 { Offer::Http1 } else { Offer::Nothing };
-        let dial = dial::dial(peer, &self.dialer, &self.times, offer, &mut timings, self.counts.as_ref());
+        let dialer = self.dialers.current();
+        let dial = dial::dial(peer, &dialer, &self.times, offer, &mut timings, self.counts.as_ref());
         let connected = match terms.deadline {
             Some(deadline) => timeout_at(deadline, dial).await.unwrap_or(Err(Failure::ConnectTimeout)),
             None => dial.await,

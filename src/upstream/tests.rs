@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
-use trueroute_identity::{DialerSettings, Trust};
+use trueroute_identity::{Dialer, DialerSettings, Trust};
 
 use super::*;
 use crate::route::peer::Identity;
@@ -39,7 +39,7 @@ impl Endpoint {
 fn upstream() -> Upstream {
     let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
     let times = DialTimes { dial: PATIENCE, probe_interval: None };
-    Upstream::new(Arc::new(dialer), times, LIMITS)
+    Upstream::new(Arc::new(Dialers::new(Arc::new(dialer))), times, LIMITS)
 }
 
 fn terms() -> Terms {
@@ -190,7 +190,7 @@ async fn a_request_that_must_not_be_repeated_asks_the_system_about_the_connectio
     let first = idle_connection(&upstream, &endpoint).await.into_std().unwrap();
     // Written without a chance for the runtime to learn of it.
     io::Write::write_all(&mut &first, b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n").unwrap();
-    let mut connection = upstream.home().take(&endpoint.peer, upstream.dialer.trust().generation()).unwrap();
+    let mut connection = upstream.home().take(&endpoint.peer, upstream.dialers.generation()).unwrap();
     assert!(!connection.stream.is_open_now());
 }
 

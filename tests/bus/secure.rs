@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use trueroute::bus::{
     link::{LinkError, LinkSettings},
+    proofs::{Proof, Proofs},
     secure,
 };
 use trueroute_testkit::{
@@ -91,6 +92,33 @@ async fn a_server_of_another_authority_is_none() {
         assert!(matches!(error, LinkError::Unreachable { .. }), "{error:?}");
         let text = error.to_string();
         assert!(text.contains(&bus.addr().to_string()) && text.contains("UnknownIssuer"), "{}: {text}", bus.kind());
+    }
+}
+
+#[tokio::test]
+async fn the_next_connection_is_made_with_the_proof_of_the_moment() {
+    let pki = Pki::new();
+    let proof = |servers: &Authority, own: &Leaf| Proof::from_pem(servers.pem(), &own.chain_pem, &own.key_pem).unwrap();
+    let own = pki.clients.router_client("router").issue();
+    let stranger = Authority::new("strangers");
+    for bus in each(&pki) {
+        let proofs = Proofs::new(proof(&stranger, &own));
+        let tls = Some(proofs.client_config().unwrap());
+        let settings = LinkSettings { tls, ..settings(&[bus.addr()], None) };
+        assert!(Router::start(&settings).await.is_err(), "{}: servers of another authority", bus.kind());
+        proofs.replace(proof(&pki.servers, &stranger.router_client("router").issue()));
+        assert!(Router::start(&settings).await.is_err(), "{}: we are a stranger there", bus.kind());
+        proofs.replace(proof(&pki.servers, &own));
+        let router = Router::start(&settings).await.unwrap();
+        // The one that stands is left alone; what follows it is not.
+        proofs.replace(proof(&stranger, &own));
+        assert!(router.state.standing().lost.is_none());
+        bus.die();
+        router.is_connected(false).await;
+        proofs.replace(proof(&pki.servers, &own));
+        bus.revive();
+        router.is_connected(true).await;
+        router.stop().await;
     }
 }
 

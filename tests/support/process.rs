@@ -3,12 +3,13 @@
 use std::{
     io::{BufRead, BufReader, Read},
     ops::Deref,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
 };
 
+use serde_json::Value;
 use trueroute_testkit::{ReservedPort, Tempdir, eventually};
 
 use super::{LogLine, PATIENCE, Reach, RouterBuilder, logs};
@@ -18,7 +19,7 @@ pub(crate) struct RouterProcess {
     reach: Reach,
     printed: Printed,
     _ports: Vec<ReservedPort>,
-    _dir: Tempdir,
+    dir: Tempdir,
 }
 
 /// A started `trueroute -c FILE` and its output.
@@ -42,7 +43,38 @@ impl RouterProcess {
             access_log: builder.dir.path().join("access.log"),
             scene: builder.scene,
         };
-        Self { reach, printed: Printed::start(&file, &builder.environment), _ports: ports, _dir: builder.dir }
+        Self { reach, printed: Printed::start(&file, &builder.environment), _ports: ports, dir: builder.dir }
+    }
+
+    /// Writes its configuration file anew with other values under these keys, named with dots. In one step: nobody sees
+    /// half of it.
+    pub(crate) fn rewrite(&self, changes: &[(&str, Value)]) {
+        let text = std::fs::read_to_string(self.configuration()).expect("it was written at the start");
+        let mut settings: Value = serde_json::from_str(&text).expect("it is JSON");
+        for (key, value) in changes {
+            let place = key.split('.').fold(&mut settings, |section, name| &mut section[name]);
+            *place = value.clone();
+        }
+        self.replace_configuration(&settings.to_string());
+    }
+
+    /// The same with a text.
+    pub(crate) fn replace_configuration(&self, text: &str) {
+        let next = self.dir.path().join("next.yml");
+        std::fs::write(&next, text).expect("the directory is ours");
+        std::fs::rename(&next, self.configuration()).expect("the directory is ours");
+    }
+
+    /// Where its configuration is.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.dir.path().join("gorouter.yml")
+    }
+
+    /// Waits for so many lines with this message, and gives the last of them.
+    pub(crate) async fn nth_line(&self, message: &str, count: usize) -> LogLine {
+        let find = || self.lines().into_iter().filter(|line| line.message() == message).collect::<Vec<_>>();
+        eventually(PATIENCE, async || find().len() >= count).await;
+        find().remove(count - 1)
     }
 
     /// Runs the binary with a configuration of this text until it ends by itself: its exit code and output.

@@ -163,6 +163,13 @@ impl Reach {
         self.register(&Registration::tls(address, instance).uri(uri).app("stale")).await;
     }
 
+    /// Asks for a reload, as an operator does.
+    pub(crate) async fn reload(&self) -> Response {
+        let mut client = Client::connect(self.routes_port()).await.expect("the status port takes connections");
+        let request = Request::new("POST", "/reload").host("status").header("Authorization", LOGIN);
+        client.request(request.header("Content-Length", "0")).await.expect("the status port answers")
+    }
+
     async fn page(&self, address: SocketAddr, path: &str) -> Response {
         let mut client = Client::connect(address).await.expect("the status port takes connections");
         let request = Request::new("GET", path).host("status").header("Authorization", LOGIN);

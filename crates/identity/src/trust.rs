@@ -130,6 +130,13 @@ impl Trust {
         self.0.generation
     }
 
+    /// Whether the other believes the same authorities, in the same order.
+    #[must_use]
+    pub fn believes_the_same_as(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.0.entries, &other.0.entries);
+        ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(one, other)| one.der == other.der)
+    }
+
     /// Whether no authority is trusted, so that every certificate is refused.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -20,6 +20,7 @@ pub(super) fn families(metrics: &Metrics, live: &Live, families: &mut Vec<Metric
     handshakes(metrics, families);
     workers(metrics, families);
     losses(metrics, families);
+    reloads(metrics, families);
     router(live, families);
     snapshot(live, families);
     certificates(metrics, families);
@@ -137,6 +138,18 @@ fn losses(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
     ] {
         families.push(counters(name, help, vec![counter(&[], value)]));
     }
+}
+
+fn reloads(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+    let control = &metrics.control;
+    let [succeeded, failed] = &control.reloads;
+    families.push(counters(
+        "trueroute_reloads_total",
+        "Times that certificates and authorities were read again, by the result.",
+        [("succeeded", succeeded), ("failed", failed)]
+            .map(|(result, count)| counter(&[("result", result)], count.load(Ordering::Relaxed)))
+            .to_vec(),
+    ));
 }
 
 fn router(live: &Live, families: &mut Vec<MetricFamily>) {

@@ -57,6 +57,9 @@ fn counted() -> Arc<Metrics> {
     metrics.set_total_dropped_messages(8);
     metrics.set_file_descriptors(9);
     metrics.panicked();
+    metrics.reloaded(true);
+    metrics.reloaded(false);
+    metrics.reloaded(false);
     metrics
 }
 

@@ -110,14 +110,14 @@ async fn find(
     terms: &Terms,
 ) -> Result<Found, Arc<OpenFailed>> {
     let way = || Way {
-        dialer: Arc::clone(&upstream.dialer),
+        dialers: Arc::clone(&upstream.dialers),
         times: upstream.times,
         home: upstream.home.clone(),
         max_head: terms.max_head,
         counts: upstream.counts.clone(),
     };
     if head.connection != Connection::Close {
-        return upstream.shelves.find(peer, upstream.dialer.trust().generation(), way).await;
+        return upstream.shelves.find(peer, upstream.dialers.generation(), way).await;
     }
     match open::open(peer, &way()).await {
         Ok(Opened::Http2(channel)) => Ok(Found::Seat(Seat::take(&Arc::new(channel)))),

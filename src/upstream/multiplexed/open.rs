@@ -14,7 +14,7 @@ use h2::{
     client::{Builder, Connection as Driver, SendRequest},
 };
 use tokio::time::timeout;
-use trueroute_identity::{Dialer, Refusal};
+use trueroute_identity::Refusal;
 
 use super::{
     channel::Channel,
@@ -29,6 +29,7 @@ use crate::{
     upstream::{
         connection::Connection,
         dial::{self, DialTimes, Offer, Timings},
+        dialers::Dialers,
         idle::Home,
     },
 };
@@ -53,7 +54,7 @@ const GIVEN_UP: usize = 100;
 #[derive(Clone)]
 pub(super) struct Way {
     /// Who proves names.
-    pub dialer: Arc<Dialer>,
+    pub dialers: Arc<Dialers>,
     /// Deadlines of a dial.
     pub times: DialTimes,
     /// Where a connection goes that turned out to speak HTTP/1.1.
@@ -73,7 +74,8 @@ pub(super) enum Opened {
 /// Dials `peer`. What comes back for HTTP/2 has heard from the endpoint.
 pub(super) async fn open(peer: &Peer, way: &Way) -> Result<Opened, OpenFailed> {
     let mut timings = Timings::default();
-    let dialled = dial::dial(peer, &way.dialer, &way.times, Offer::Http2, &mut timings, way.counts.as_ref()).await;
+    let dialer = way.dialers.current();
+    let dialled = dial::dial(peer, &dialer, &way.times, Offer::Http2, &mut timings, way.counts.as_ref()).await;
     let connection = dialled.map_err(|failure| OpenFailed::new(failure, timings, false))?;
     if !dial::speaks_http2(&connection.stream) {
         return Ok(Opened::Http1(Box::new(connection)));
