@@ -184,7 +184,7 @@ impl Sharding {
 
 /// The age after which `endpoint` is stale: what its registration asks for, but no more than is configured.
 fn threshold(endpoint: &Endpoint, configured: Duration) -> Duration {
-    match endpoint.facts.stale_threshold {
+    match endpoint.stale_threshold() {
         Duration::ZERO => configured,
         asked => asked.min(configured),
     }

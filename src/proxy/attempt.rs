@@ -87,8 +87,10 @@ impl Proxy {
         body: Replayable<RequestBody>,
         now: std::time::Instant,
     ) -> Result<(Reply<RequestBody>, Facts), SendFailed<RequestBody>> {
-        let facts = &endpoint.facts;
-        let instance = if facts.instance_id.is_empty() { endpoint.peer.address() } else { &facts.instance_id };
+        let instance = match endpoint.instance_id() {
+            "" => endpoint.peer.address(),
+            id => id,
+        };
         let target = target(&exchange.request);
         let mut digits = itoa::Buffer::new();
         let request_start = prepared.request_start.text(&mut digits);
@@ -97,9 +99,9 @@ impl Proxy {
             ("X-Forwarded-Proto", exchange.forwarded_proto()),
             ("X-Request-Start", request_start),
             ("X-Vcap-Request-Id", exchange.request_id().as_bytes()),
-            ("X-Cf-Applicationid", facts.app_id.as_bytes()),
+            ("X-Cf-Applicationid", endpoint.app_id().as_bytes()),
             ("X-Cf-Instanceid", instance.as_bytes()),
-            ("X-Cf-Instanceindex", facts.instance_index.as_bytes()),
+            ("X-Cf-Instanceindex", endpoint.instance_index().as_bytes()),
             ("Te", b"trailers"),
         ];
         let head = RequestHead {
@@ -123,7 +125,7 @@ impl Proxy {
                 .map(|timeout| Instant::from_std(now + timeout)),
             max_head: self.settings.max_response_head,
             max_lines: self.settings.max_response_lines,
-            http2: facts.protocol == Protocol::Http2,
+            http2: *endpoint.protocol() == Protocol::Http2,
         };
         let replayable = prepared.replayable && body.is_empty();
         let _in_flight = endpoint.begin();
@@ -164,8 +166,8 @@ impl Proxy {
                     target: "registry",
                     route = pool.route().key(),
                     backend = endpoint.peer.address(),
-                    application_id = &*endpoint.facts.app_id,
-                    instance_id = &*endpoint.facts.instance_id,
+                    application_id = endpoint.app_id(),
+                    instance_id = endpoint.instance_id(),
                     reason = verdict.reason,
                     error = %failed.failure,
                     "prune-failed-endpoint"
@@ -250,17 +252,15 @@ fn log_failure(
 ) {
     let Facts { connected, reused, head_out, .. } = failed.facts;
     let timings = failed.facts.timings();
-    let facts = &endpoint.facts;
-    let tags: serde_json::Map<String, serde_json::Value> = (facts.tags.as_deref().unwrap_or_default().iter())
-        .map(|(name, value)| (name.to_string(), value.to_string().into()))
-        .collect();
+    let tags: serde_json::Map<String, serde_json::Value> =
+        (endpoint.tags().into_iter().flatten()).map(|(name, value)| (name.to_owned(), value.into())).collect();
     let data = serde_json::json!({
         "route-endpoint": {
-            "ApplicationId": *facts.app_id,
+            "ApplicationId": endpoint.app_id(),
             "Addr": endpoint.peer.address(),
             "Tags": tags,
-            "RouteServiceUrl": *facts.route_service_url,
-            "AZ": *facts.availability_zone,
+            "RouteServiceUrl": endpoint.route_service_url(),
+            "AZ": endpoint.availability_zone(),
         },
         "attempt": tries,
         "vcap_request_id": exchange.request_id(),

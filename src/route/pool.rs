@@ -10,7 +10,7 @@ use std::sync::{
 
 use super::{
     balancing::{Algorithm, Balancing},
-    endpoint::Facts,
+    endpoint::Endpoint,
     lease::Lease,
     moment::Moment,
 };
@@ -106,8 +106,8 @@ impl Pool {
     /// nobody can stand in for them, and hash routing, whose table would have to be made for each request, gives way
     /// to the router's algorithm.
     #[must_use]
-    pub fn part(&self, wanted: impl Fn(&Facts) -> bool) -> Option<Self> {
-        let of_it = |lease: &&Arc<Lease>| wanted(&lease.endpoint().facts);
+    pub fn part(&self, wanted: impl Fn(&Endpoint) -> bool) -> Option<Self> {
+        let of_it = |lease: &&Arc<Lease>| wanted(lease.endpoint());
         let leases: Vec<_> = self.leases().iter().filter(of_it).cloned().collect();
         let balancing = Balancing { algorithm: self.balancing.algorithm, hash: None, rests: false };
         (!leases.is_empty()).then(|| Self::new(Arc::clone(&self.route), leases, self.changed).balanced(balancing))
@@ -150,7 +150,7 @@ impl Pool {
     #[must_use]
     pub fn place_of(&self, id: &str) -> Option<usize> {
         let leases = self.leases();
-        let instance = leases.iter().position(|lease| *lease.endpoint().facts.instance_id == *id);
+        let instance = leases.iter().position(|lease| lease.endpoint().instance_id() == id);
         instance.or_else(|| self.at(id).map(|(place, _)| place)).filter(|_| !id.is_empty())
     }
 
@@ -163,6 +163,6 @@ impl Pool {
     /// The route service that the last registered endpoint named; empty if none.
     #[must_use]
     pub fn route_service_url(&self) -> &str {
-        self.leases().last().map_or("", |lease| &lease.endpoint().facts.route_service_url)
+        self.leases().last().map_or("", |lease| lease.endpoint().route_service_url())
     }
 }

@@ -22,7 +22,7 @@ impl Table {
     /// An endpoint is known by its address. The last registration wins; the availability zone alone makes
     /// no difference (gorouter.md section 4, endpoint identity).
     pub fn register(&self, key: &RouteKey, endpoint: &Arc<Endpoint>, now: Moment, cursor_start: usize) -> Change {
-        if !self.settings.sharding.serves(&endpoint.facts.isolation_segment) {
+        if !self.settings.sharding.serves(endpoint.isolation_segment()) {
             return Change::Ignored;
         }
         self.updated_ms.store(now.as_ms(), Relaxed);
@@ -39,7 +39,7 @@ impl Table {
     /// Puts `endpoint`, which a former process knew, into the route `key`, unless something is known at its address.
     /// Until a registration confirms it, it stays only as long as [`Table::forget_unconfirmed`] is not called.
     pub fn restore(&self, key: &RouteKey, endpoint: &Arc<Endpoint>, now: Moment, cursor_start: usize) -> Change {
-        if !self.settings.sharding.serves(&endpoint.facts.isolation_segment) {
+        if !self.settings.sharding.serves(endpoint.isolation_segment()) {
             return Change::Ignored;
         }
         let there = self.hosts.read(key.host(), |routes| {
@@ -56,7 +56,7 @@ impl Table {
     ///
     /// A route whose last endpoint leaves goes with it, or stays known for the grace time.
     pub fn unregister(&self, key: &RouteKey, endpoint: &Endpoint, now: Moment) -> Departure {
-        if !self.settings.sharding.serves(&endpoint.facts.isolation_segment) {
+        if !self.settings.sharding.serves(endpoint.isolation_segment()) {
             return Departure::NotThere;
         }
         self.updated_ms.store(now.as_ms(), Relaxed);
@@ -119,7 +119,7 @@ fn put(
     usual: Algorithm,
 ) -> (HostRoutes, Change) {
     let endpoint = lease.endpoint();
-    let options = endpoint.facts.options.as_deref();
+    let options = endpoint.options();
     let Some((routes, pool)) = routes.and_then(|routes| Some((routes, routes.pool(key.path())?))) else {
         let pool = Pool::new(Arc::new(Route::new(key.as_str(), cursor_start)), vec![Arc::clone(lease)], now);
         let pool = Arc::new(pool.balanced(Balancing::asked(options, usual, None)));

@@ -84,7 +84,7 @@ fn without_due(
     pruned: &mut Vec<Pruned>,
 ) -> Option<Arc<Pool>> {
     let (gone, fresh): (Vec<_>, Vec<_>) = pool.leases().iter().cloned().partition(|lease| due(lease));
-    let isolation_segment = Arc::clone(&gone.first()?.endpoint().facts.isolation_segment);
+    let isolation_segment = Arc::clone(gone.first()?.endpoint().isolation_segment());
     let endpoints = gone.iter().map(|lease| Arc::clone(lease.endpoint())).collect();
     pruned.push(Pruned { key: Arc::clone(pool.route().shared_key()), endpoints, isolation_segment });
     Some(Arc::new(pool.with(fresh, now)))

@@ -87,7 +87,7 @@ pub async fn dial(
         Identity::Plain => Stream::Plain(tcp),
         Identity::Tls(name) => {
             let begun = Instant::now();
-            let secured = dialer.secure_for(tcp, name, offer.protocols()).await;
+            let secured = dialer.secure_for(tcp, &name, offer.protocols()).await;
             timings.tls = Some(begun.elapsed());
             if let Some(shard) = counts {
                 shard

@@ -140,7 +140,7 @@ impl Dialer {
         config.client_auth_cert_resolver = check.clone();
         // The check knows the name; this one is for SNI, where an address is never sent.
         let server_name = match name.server_name() {
-            Some(server_name) => server_name.clone(),
+            Some(server_name) => server_name.to_owned(),
             None => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into()),
         };
         ClientConnection::new(Arc::new(config), server_name)

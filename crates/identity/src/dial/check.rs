@@ -123,7 +123,7 @@ fn in_date(now: SystemTime, not_before: SystemTime, not_after: SystemTime) -> Re
 /// Whether the certificate carries the name, by webpki's rules where the name is one that webpki knows.
 fn carries(der: &CertificateDer<'_>, certificate: &X509Certificate<'_>, name: &ExpectedName) -> Result<(), Refusal> {
     let carried = match (name.server_name(), ParsedCertificate::try_from(der)) {
-        (Some(server_name), Ok(parsed)) => verify_server_name(&parsed, server_name).is_ok(),
+        (Some(server_name), Ok(parsed)) => verify_server_name(&parsed, &server_name).is_ok(),
         // Without names it is another's whatever else is wrong with it, as a version 1 certificate is.
         (Some(_), Err(_)) if leaf::general_names(certificate).is_empty() => false,
         (Some(_), Err(_)) => return Err(Refusal::Untrusted(Untrusted::Malformed)),
