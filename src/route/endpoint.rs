@@ -47,8 +47,6 @@ pub struct Endpoint {
     san: Place,
     /// The `component` tag, resolved.
     pub component: Component,
-    /// Whose latencies these are, where applications are told apart.
-    pub source: Option<Arc<Source>>,
     in_flight: AtomicU32,
     updated_at_ns: i64,
     pub(super) tags: Option<Arc<Pattern>>,
@@ -132,16 +130,23 @@ impl Endpoint {
                 availability_zone: facts.availability_zone.into(),
                 stale_threshold: facts.stale_threshold,
                 options: facts.options,
+                source: None,
             }),
             peer,
             texts: texts.into_boxed_str(),
             ends,
             instance_id,
             san,
-            source: None,
             in_flight: AtomicU32::new(0),
             updated_at_ns: facts.updated_at_ns,
         }
+    }
+
+    /// The number of the application whose latencies these are, where applications are told apart.
+    #[must_use]
+    #[inline]
+    pub fn source(&self) -> usize {
+        Source::index(self.terms.source.as_ref())
     }
 
     /// Application id.

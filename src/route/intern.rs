@@ -50,11 +50,14 @@ impl Interner {
         {
             return known;
         }
+        if let Some(sources) = &self.sources
+            && let Some(id) = endpoint.tag("source_id").filter(|id| !id.is_empty())
+        {
+            let source = sources.named(id);
+            Arc::make_mut(&mut endpoint.terms).source = Some(source);
+        }
         endpoint.tags = endpoint.tags.map(|pattern| one_of(&mut self.patterns, pattern));
         endpoint.terms = one_of(&mut self.terms, endpoint.terms);
-        if let Some(sources) = &self.sources {
-            endpoint.source = endpoint.tag("source_id").filter(|id| !id.is_empty()).map(|id| sources.named(id));
-        }
         let endpoint = Arc::new(endpoint);
         self.endpoints.insert(endpoint.peer.digest(), Arc::downgrade(&endpoint));
         endpoint

@@ -20,7 +20,7 @@ const OVERFLOW: usize = 1;
 pub const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// A number, held.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Source(usize);
 
 impl Source {

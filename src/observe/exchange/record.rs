@@ -17,7 +17,7 @@ use crate::{
         metrics::Shard,
         panics,
     },
-    route::{endpoint::Endpoint, source::Source},
+    route::endpoint::Endpoint,
 };
 
 /// Where a worker's exchanges are recorded.
@@ -144,7 +144,7 @@ impl Exchange {
         let Some(endpoint) = &self.endpoint else { return };
         let shard = &self.recorder.shard;
         shard.response(status);
-        shard.latency(endpoint.component, Source::index(endpoint.source.as_ref()), took);
+        shard.latency(endpoint.component, endpoint.source(), took);
         shard.gorouter_time(router_time);
     }
 
