@@ -11,6 +11,7 @@ mod bounds;
 mod cells;
 mod encode;
 mod exposition;
+mod folded;
 mod layout;
 mod live;
 mod own;
@@ -29,6 +30,7 @@ pub use words::{ClientHandshake, EndpointHandshake, Prevented, Pruned, RegistryA
 
 use self::cells::Cells;
 use self::layout::Layout;
+use crate::observe::dropsonde::Registrations;
 use crate::observe::spool::DropCount;
 use crate::route::component::{Component, MAX_COMPONENTS};
 use crate::route::source::Sources;
@@ -86,6 +88,8 @@ struct Control {
     access_log_dropped: OnceLock<Vec<DropCount>>,
     certificates: Mutex<Vec<(String, SystemTime)>>,
     live: OnceLock<Asked>,
+    envelopes_dropped: OnceLock<Vec<DropCount>>,
+    registrations_told: OnceLock<Registrations>,
 }
 
 /// Whom the page asks for what is not counted.
@@ -129,6 +133,8 @@ impl Metrics {
             access_log_dropped: OnceLock::new(),
             certificates: Mutex::default(),
             live: OnceLock::new(),
+            envelopes_dropped: OnceLock::new(),
+            registrations_told: OnceLock::new(),
         };
         Arc::new(Self { layout, shards, sources, control })
     }
@@ -158,6 +164,9 @@ impl Metrics {
     pub fn registration_latency_ms(&self, ms: f64) {
         let cells = self.control.registration_latency.lock().unwrap_or_else(PoisonError::into_inner);
         self.layout.registration_latency.observe(&cells, 0, ms);
+        if let Some(told) = self.control.registrations_told.get() {
+            told.took(ms, Instant::now(), SystemTime::now());
+        }
     }
 
     /// A message on the bus was refused. `reason` is a short snake_case word from a fixed set, never wire text.
@@ -240,6 +249,15 @@ impl Metrics {
         }
     }
 
+    /// Shows the envelopes that did not reach metron, and tells it of registrations if `told` is there; the first call
+    /// counts.
+    pub fn follow_metron(&self, dropped: impl Iterator<Item = DropCount>, told: Option<Registrations>) {
+        _ = self.control.envelopes_dropped.set(dropped.collect());
+        if let Some(told) = told {
+            _ = self.control.registrations_told.set(told);
+        }
+    }
+
     /// Exchanges that are open at this moment, over all workers; what a drain still waits for.
     #[must_use]
     pub fn open_exchanges(&self) -> u64 {
@@ -250,6 +268,14 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         exposition::render(self)
+    }
+
+    /// Endpoints that left a route because nothing was heard of them (`routes_pruned`).
+    fn pruned_for_age(&self) -> u64 {
+        [Pruned::Stale, Pruned::Unconfirmed]
+            .iter()
+            .map(|&why| self.control.pruned[why as usize].load(Ordering::Relaxed))
+            .sum()
     }
 
     fn sum(&self, at: usize) -> u64 {

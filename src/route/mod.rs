@@ -11,6 +11,7 @@ mod packed;
 pub mod peer;
 pub mod pick;
 pub mod pool;
+pub mod proof;
 pub mod source;
 mod tags;
 mod terms;

@@ -9,7 +9,7 @@ use prometheus::TextEncoder;
 use prometheus::proto::{Metric, MetricFamily};
 
 use super::{
-    Live, Metrics, Pruned, RegistryAction, Tally,
+    Live, Metrics, RegistryAction, Tally,
     encode::{counter, counters, gauge, histogram, histogram_family, labelled},
     layout::{STATUS_GROUPS, Series},
     own,
@@ -128,11 +128,7 @@ fn control(metrics: &Metrics, live: Option<&Live>, families: &mut Vec<MetricFami
     for (name, help, value) in [
         ("routes_added", "Endpoints that registrations put into a route.", of_action(RegistryAction::Added)),
         ("routes_deleted", "Endpoints that unregistrations took from a route.", read(&control.routes_deleted)),
-        (
-            "routes_pruned",
-            "Endpoints that left a route because nothing was heard of them.",
-            read(&control.pruned[Pruned::Stale as usize]) + read(&control.pruned[Pruned::Unconfirmed as usize]),
-        ),
+        ("routes_pruned", "Endpoints that left a route because nothing was heard of them.", metrics.pruned_for_age()),
     ] {
         families.push(counters(name, help, vec![counter(&[], value)]));
     }

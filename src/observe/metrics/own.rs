@@ -131,6 +131,11 @@ fn losses(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
             control.access_log_dropped.get().map_or(0, |places| places.iter().map(DropCount::lines).sum()),
         ),
         (
+            "trueroute_envelopes_dropped_total",
+            "Envelopes for metron lost because the queue was full or nobody took them.",
+            control.envelopes_dropped.get().map_or(0, |places| places.iter().map(DropCount::lines).sum()),
+        ),
+        (
             Tally::Panic.name(),
             "Panics that cost one exchange or one task.",
             metrics.sum(metrics.layout.tallies + Tally::Panic as usize) + control.panics.load(Ordering::Relaxed),
