@@ -17,8 +17,6 @@ impl Config {
             ("oauth", ours.oauth != d.oauth),
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
-            ("per_request_metrics_reporting", !ours.per_request_metrics_reporting),
-            ("per_app_prometheus_http_metrics_reporting", ours.per_app_prometheus_http_metrics_reporting),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))
