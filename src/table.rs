@@ -11,6 +11,7 @@ mod prune;
 mod routes;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -160,6 +161,22 @@ impl Table {
             totals.endpoints += routes.pools().iter().map(|pool| pool.leases().len()).sum::<usize>();
         });
         totals
+    }
+
+    /// The ids of the apps that a request was sent to since the last call, each once, in order. Endpoints without an
+    /// app do not count, nor do those that have left the table since.
+    #[must_use]
+    pub fn take_used_apps(&self) -> Vec<String> {
+        let mut used = BTreeSet::<String>::new();
+        self.hosts.each(|_, routes| {
+            for lease in routes.pools().iter().flat_map(|pool| pool.leases()) {
+                let endpoint = lease.endpoint();
+                if endpoint.take_used() && !endpoint.app_id().is_empty() && !used.contains(endpoint.app_id()) {
+                    used.insert(endpoint.app_id().to_owned());
+                }
+            }
+        });
+        used.into_iter().collect()
     }
 
     /// When a registration or unregistration for a segment served here last came; the origin before the

@@ -14,11 +14,9 @@ use super::{Addresses, StartError, status, translate, warm};
 use crate::{
     admin::{self, reload::Reload, secure::Renewed},
     bus::{
-        self, Clock,
-        greeting::Greeting,
+        self, Clock, Role,
         link::{Link, LinkSettings},
         state::BusState,
-        subscriber::Subscriber,
     },
     config::Config,
     frontend::{connection::Doorway, entry::Entry, listener},
@@ -58,8 +56,7 @@ pub(super) struct BusWork {
     pub(super) link: Option<Link>,
     pub(super) settings: LinkSettings,
     pub(super) state: Arc<BusState>,
-    pub(super) subscriber: Subscriber,
-    pub(super) greeting: Greeting,
+    pub(super) role: Role,
     pub(super) clock: Clock,
     pub(super) lost: watch::Sender<bool>,
 }
@@ -128,7 +125,7 @@ impl Parts {
     }
 
     pub(super) fn listen_to_bus(&mut self, work: BusWork) {
-        let BusWork { link, settings, state, subscriber, greeting, clock, lost } = work;
+        let BusWork { link, settings, state, role, clock, lost } = work;
         let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
         self.spawn(async move {
             let link = match link {
@@ -136,7 +133,7 @@ impl Parts {
                 None => warm::connect(&settings, &clock, &state, &stop).await,
             };
             let Some(link) = link else { return };
-            if let Err(error) = bus::run(&link, subscriber, &greeting, &metrics, &clock, stop).await {
+            if let Err(error) = bus::run(&link, role, &metrics, &clock, stop).await {
                 tracing::error!(target: "NATSMonitor", %error, "nats-connection-closed");
                 let _ = lost.send(true);
             }

@@ -1,7 +1,7 @@
 //! One registered endpoint: where an instance listens, who it is, and what it told about itself.
 //!
 //! An endpoint never changes after its birth; a registration with other facts makes another endpoint.
-//! The one thing that moves is the count of requests under way.
+//! What moves is the count of requests under way, and whether there was one lately.
 //!
 //! A router keeps one for every instance of a platform, so that its size is the size of the table. What many have in
 //! common is shared (see [`super::intern`]), and what an endpoint has to itself stands in one text. What a request
@@ -12,7 +12,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -47,6 +47,7 @@ pub struct Endpoint {
     /// The `component` tag, resolved.
     pub component: Component,
     in_flight: AtomicU32,
+    used: AtomicBool,
     updated_at_ns: i64,
     pub(super) tags: Option<Arc<Pattern>>,
     pub(super) terms: Arc<Terms>,
@@ -136,6 +137,7 @@ impl Endpoint {
             instance_id,
             san,
             in_flight: AtomicU32::new(0),
+            used: AtomicBool::new(false),
             updated_at_ns: facts.updated_at_ns,
         }
     }
@@ -270,9 +272,19 @@ impl Endpoint {
         self.in_flight.load(Relaxed)
     }
 
+    /// Whether a request was sent here since the last call.
+    #[must_use]
+    pub fn take_used(&self) -> bool {
+        self.used.load(Relaxed) && self.used.swap(false, Relaxed)
+    }
+
     /// Counts one more request until the guard is dropped.
     #[must_use]
     pub fn begin(self: &Arc<Self>) -> InFlight {
+        // A look spares the write, and by that the cache line, for all but the first.
+        if !self.used.load(Relaxed) {
+            self.used.store(true, Relaxed);
+        }
         self.in_flight.fetch_add(1, Relaxed);
         InFlight(Arc::clone(self))
     }
