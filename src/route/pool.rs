@@ -75,22 +75,13 @@ impl Route {
         self.parts().1
     }
 
-    /// The same route with a cursor of its own, which stands where this one does.
-    fn copied(&self) -> Self {
-        Self {
-            key: Arc::clone(&self.key),
-            host_len: self.host_len,
-            cursor: AtomicUsize::new(self.cursor.load(Relaxed)),
-        }
-    }
-
     /// One step of the round-robin cursor.
     #[must_use]
     pub fn advance(&self) -> usize {
         self.cursor.fetch_add(1, Relaxed) as usize
     }
 
-    /// The same route for a pool that takes the place of this one's.
+    /// The same route for another pool, with a cursor of its own that stands where this one does.
     fn again(&self) -> Self {
         self.starting_at(self.cursor.load(Relaxed) as usize)
     }
@@ -143,7 +134,7 @@ impl Pool {
     #[must_use]
     pub fn rehearsal(&self) -> Self {
         let leases = self.leases().iter().map(|lease| Arc::new(lease.copied())).collect();
-        Self::new(Arc::new(self.route.copied()), leases, self.changed).balanced(self.balancing.afresh())
+        self.with(leases, self.changed)
     }
 
     /// The endpoints that `wanted` accepts as a pool for one request, none if there are none. They do not rest, since
