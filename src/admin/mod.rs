@@ -3,6 +3,7 @@
 //! Each is a small HTTP/1 server on a listener that the assembly has bound. They live on the control plane's thread; a
 //! connection that fails, stalls or panics costs itself only, and no port holds more connections than [`Limits`] says.
 
+pub mod debug;
 pub mod health;
 pub mod metrics;
 pub mod reload;
