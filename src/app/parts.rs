@@ -10,7 +10,7 @@ use std::{
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Addresses, StartError, status, translate, warm};
+use super::{Addresses, StartError, metron, status, translate, warm};
 use crate::{
     admin::{self, reload::Reload, secure::Renewed},
     bus::{
@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     frontend::{connection::Doorway, entry::Entry, listener},
     lifecycle::{Drain, Readiness, Stopping, roster::Roster},
-    observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics, runtimes::Runtimes},
+    observe::{access_log::AccessLog, dropsonde::Dropsonde, exchange::Recorder, metrics::Metrics, runtimes::Runtimes},
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
     route::moment::Moment,
@@ -40,6 +40,7 @@ pub(super) struct Parts {
     pub(super) dialers: Arc<Dialers>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<AccessLog>,
+    pub(super) metron: Option<Dropsonde>,
     pub(super) readiness: Readiness,
     pub(super) rules: Arc<Rules>,
     pub(super) leaving: Stopping,
@@ -105,6 +106,13 @@ impl Parts {
         Ok([health_tls, metrics_tls])
     }
 
+    /// Sets to work what tells metron the figures, if that is wished.
+    pub(super) fn report_to_metron(&mut self) {
+        if let Some(reporter) = self.metron.as_ref().and_then(Dropsonde::reporter) {
+            self.spawn(metron::report(reporter, Arc::clone(&self.metrics), self.origin, self.stop.clone()));
+        }
+    }
+
     /// Sets to work what keeps the table true beside the bus: the pruner, and the file that a next process starts from.
     pub(super) fn keep_table(
         &mut self,
@@ -162,6 +170,7 @@ impl Parts {
         let doorway = |index| {
             let recorder = Recorder {
                 sink: self.access_log.as_ref().map(AccessLog::sink),
+                envelopes: self.metron.as_ref().map(Dropsonde::sink),
                 aborted: config.access_log.log_aborted_exchanges.then(|| self.stop.clone()),
                 ..Recorder::counting(self.metrics.shard(index))
             };
