@@ -7,6 +7,8 @@
 
 mod debug;
 mod error;
+mod expiry;
+mod figures;
 mod metron;
 mod parts;
 mod preflight;
@@ -123,7 +125,9 @@ impl Router {
         let nats = translate::nats_proof(&config)?.map(Proofs::new);
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let table = Arc::new(Table::new(translate::table(&config)));
-        let mut subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
+        let measures = translate::metrics(&config)?;
+        let subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
+        let mut subscriber = subscriber.with_sources(measures.sources.clone());
         let snapshot = config.snapshot.file.clone().map(Snapshot::at);
         let restored = snapshot.as_ref().map_or(0, |snapshot| warm::restore(snapshot, &mut subscriber, clock()));
         let (settings, bus) = (translate::link(&config, nats.as_ref())?, Arc::new(BusState::new()));
@@ -136,7 +140,7 @@ impl Router {
             }
             connected => Some(connected?),
         };
-        let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
+        let metrics = Metrics::with(translate::workers(&config), measures);
         let metron = metron::open(&config, &metrics)?;
         let access_log = translate::access_log(&config)?;
         let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
@@ -176,7 +180,9 @@ impl Router {
         }
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
-        parts.keep_table(&config, &bus, snapshot, restored > 0, &clock);
+        let record = Arc::default();
+        figures::follow(&parts, &config, &bus, &record, &clock);
+        parts.keep_table(&config, &bus, snapshot.map(|snapshot| (snapshot, record)), restored > 0, &clock);
         let table = Arc::clone(&parts.table);
         let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });
         let role = Role { subscriber, greeting, ring: Ring::default(), active_apps };

@@ -19,8 +19,6 @@ impl Config {
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
             ("route_services", ours.route_services != d.route_services),
-            ("per_request_metrics_reporting", !ours.per_request_metrics_reporting),
-            ("per_app_prometheus_http_metrics_reporting", ours.per_app_prometheus_http_metrics_reporting),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))

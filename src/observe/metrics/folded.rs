@@ -27,7 +27,7 @@ impl Metrics {
         by_component("registry_message", registered, named, &mut each);
         let unregistered = self.control.unregistered.iter().map(|count| count.load(Relaxed));
         by_component("unregistry_message", unregistered, named, &mut each);
-        each("routes_pruned", self.control.routes_pruned.load(Relaxed));
+        each("routes_pruned", self.pruned_for_age());
         for &tally in Tally::ALL.iter().filter(|tally| !tally.name().starts_with("trueroute_")) {
             each(tally.name(), self.sum(self.layout.tallies + tally as usize));
         }
