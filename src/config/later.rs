@@ -13,7 +13,6 @@ impl Config {
         [
             ("status.host", ours.status.host != d.status.host),
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
-            ("debug_addr", !ours.debug_addr.is_empty()),
             ("oauth", ours.oauth != d.oauth),
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
