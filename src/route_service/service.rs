@@ -38,8 +38,11 @@ impl Service {
         if uri.scheme_str() != Some("https") || authority.host().is_empty() {
             return Err(bad());
         }
-        let port = authority.port().map_or(Some(443), |_| authority.port_u16()).ok_or_else(bad)?;
         let name = authority.host();
+        let port = match authority.as_str().strip_prefix(name).map(|rest| rest.strip_prefix(':').unwrap_or(rest)) {
+            Some("") => 443,
+            port => port.and_then(|port| port.parse().ok()).ok_or_else(bad)?,
+        };
         let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         Ok(Self {
             peer: Peer::new(name, port, Identity::Tls(ExpectedName::new(name))),
