@@ -21,6 +21,7 @@ mod accepted;
 mod demand;
 mod described;
 mod hello;
+mod known;
 mod linger;
 mod offer;
 mod refusal;

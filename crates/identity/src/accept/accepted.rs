@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -18,11 +19,11 @@ use crate::{peer_identity::PeerIdentity, session::Session};
 /// and nowhere else.
 pub struct Accepted {
     session: Session,
-    caller: Option<PeerIdentity>,
+    caller: Option<Arc<PeerIdentity>>,
 }
 
 impl Accepted {
-    pub(super) fn new(mut session: Session, caller: Option<PeerIdentity>) -> Self {
+    pub(super) fn new(mut session: Session, caller: Option<Arc<PeerIdentity>>) -> Self {
         // Certificates are larger than most of what follows.
         session.give_back();
         Self { session, caller }
@@ -31,7 +32,7 @@ impl Accepted {
     /// Who the caller is, by its certificate; none where none was asked for.
     #[must_use]
     pub fn peer_identity(&self) -> Option<&PeerIdentity> {
-        self.caller.as_ref()
+        self.caller.as_deref()
     }
 
     /// The protocol version agreed on.

@@ -9,6 +9,7 @@ mod alerts;
 mod chains;
 mod holders;
 mod invariants;
+mod known_callers;
 mod late_refusal;
 mod names;
 mod renewal;

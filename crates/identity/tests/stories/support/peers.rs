@@ -163,6 +163,17 @@ impl RustlsClient {
         Self { config: Arc::new(config) }
     }
 
+    /// Shows what `shown` says, which need not fit together.
+    pub(crate) fn showing(
+        ca: &Ca,
+        shown: Arc<dyn rustls::client::ResolvesClientCert>,
+        version: &'static SupportedProtocolVersion,
+    ) -> Self {
+        let mut client = Self::new(ca, None, version);
+        Arc::make_mut(&mut client.config).client_auth_cert_resolver = shown;
+        client
+    }
+
     pub(crate) async fn connect(
         &self,
         io: TcpStream,
