@@ -11,11 +11,9 @@ pub mod message;
 
 use std::{sync::Arc, time::Duration};
 
-use trueroute_identity::ExpectedName;
-
 use crate::route::{
-    endpoint::{Endpoint, Facts, Options, Protocol},
-    peer::{Identity, Peer},
+    endpoint::{Endpoint, Facts, Options, Protocol, Tag},
+    peer::Peer,
     uri::{BadUri, RouteKey},
 };
 
@@ -149,12 +147,11 @@ impl Registration {
     pub fn endpoint(&self, policy: Option<Integrity>, http2: bool) -> Result<Endpoint, Refused> {
         let (port, tls) = self.port_under(policy)?;
         let host = bare_host(&self.host)?;
-        let identity = match (tls, &*self.server_cert_domain_san) {
-            (false, _) => Identity::Plain,
-            (true, "") => Identity::Tls(ExpectedName::new(host)),
-            (true, name) => Identity::Tls(ExpectedName::new(name)),
-        };
-        Ok(Endpoint::new(Peer::new(host, port, identity), self.facts(http2)))
+        let name = tls.then_some(match &*self.server_cert_domain_san {
+            "" => host,
+            name => name,
+        });
+        Ok(Endpoint::new(Peer::of(host, port, name), self.facts(http2)))
     }
 
     /// The routes that the message names, in its order. A bad one costs the others nothing: its text comes
@@ -176,17 +173,17 @@ impl Registration {
         }
     }
 
-    fn facts(&self, http2: bool) -> Facts {
-        let tags = self.tags.as_ref().map(|tags| {
-            tags.iter().map(|(name, value)| (Arc::from(name.as_str()), Arc::from(value.as_str()))).collect()
-        });
+    fn facts(&self, http2: bool) -> Facts<'_> {
+        fn tag((name, value): &(String, String)) -> Tag<'_> {
+            (name.into(), value.into())
+        }
         Facts {
             app_id: self.app.as_str().into(),
             instance_id: self.private_instance_id.as_str().into(),
             instance_index: self.private_instance_index.as_str().into(),
             protocol: protocol(&self.protocol, http2),
             server_cert_domain_san: self.server_cert_domain_san.as_str().into(),
-            tags,
+            tags: self.tags.as_ref().map(|tags| tags.iter().map(tag).collect()),
             route_service_url: self.route_service_url.as_str().into(),
             isolation_segment: self.isolation_segment.as_str().into(),
             availability_zone: self.availability_zone.as_str().into(),

@@ -6,11 +6,14 @@
 
 mod apply;
 mod hosts;
+pub mod journal;
 pub mod listing;
 mod prune;
 mod routes;
+pub mod survey;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -20,6 +23,7 @@ use std::{
 
 use crate::route::{balancing::Algorithm, endpoint::Endpoint, moment::Moment, pool::Pool, uri::Target};
 use hosts::Hosts;
+use journal::Journal;
 use listing::Listing;
 
 /// What the table is told by the configuration.
@@ -117,13 +121,19 @@ pub struct Table {
     settings: Settings,
     hosts: Hosts,
     updated_ms: AtomicU64,
+    journal: Journal,
 }
 
 impl Table {
     /// An empty table.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, hosts: Hosts::default(), updated_ms: AtomicU64::new(Moment::default().as_ms()) }
+        Self {
+            settings,
+            hosts: Hosts::default(),
+            updated_ms: AtomicU64::new(Moment::default().as_ms()),
+            journal: Journal::default(),
+        }
     }
 
     /// The pool for a request's Host header (a port is cut off) and escaped path (without the query).
@@ -145,6 +155,12 @@ impl Table {
         Listing::new(pools, self.settings.stale_threshold)
     }
 
+    /// What is remembered of departures, failures and proofs.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     /// A number that is another one after every change but that of freshness.
     #[must_use]
     pub fn edits(&self) -> u64 {
@@ -160,6 +176,22 @@ impl Table {
             totals.endpoints += routes.pools().iter().map(|pool| pool.leases().len()).sum::<usize>();
         });
         totals
+    }
+
+    /// The ids of the apps that a request was sent to since the last call, each once, in order. Endpoints without an
+    /// app do not count, nor do those that have left the table since.
+    #[must_use]
+    pub fn take_used_apps(&self) -> Vec<String> {
+        let mut used = BTreeSet::<String>::new();
+        self.hosts.each(|_, routes| {
+            for lease in routes.pools().iter().flat_map(|pool| pool.leases()) {
+                let endpoint = lease.endpoint();
+                if endpoint.take_used() && !endpoint.app_id().is_empty() && !used.contains(endpoint.app_id()) {
+                    used.insert(endpoint.app_id().to_owned());
+                }
+            }
+        });
+        used.into_iter().collect()
     }
 
     /// When a registration or unregistration for a segment served here last came; the origin before the
@@ -184,7 +216,7 @@ impl Sharding {
 
 /// The age after which `endpoint` is stale: what its registration asks for, but no more than is configured.
 fn threshold(endpoint: &Endpoint, configured: Duration) -> Duration {
-    match endpoint.facts.stale_threshold {
+    match endpoint.stale_threshold() {
         Duration::ZERO => configured,
         asked => asked.min(configured),
     }

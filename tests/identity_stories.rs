@@ -26,6 +26,8 @@ mod modes;
 mod pooled;
 #[path = "identity_stories/refusing.rs"]
 mod refusing;
+#[path = "identity_stories/rotating.rs"]
+mod rotating;
 #[path = "identity_stories/stale.rs"]
 mod stale;
 #[path = "identity_stories/tenant.rs"]

@@ -27,7 +27,10 @@ use self::parts::{BusWork, Parts, listen};
 pub use self::{error::StartError, preflight::preflight, reload::Source};
 use crate::{
     admin::reload::Reload,
-    bus::{Clock, greeting::Greeting, link::Link, proofs::Proofs, state::BusState, subscriber::Subscriber},
+    bus::{
+        Clock, Role, active_apps::ActiveApps, greeting::Greeting, link::Link, proofs::Proofs, ring::Ring,
+        state::BusState, subscriber::Subscriber,
+    },
     config::{self, Config},
     frontend::{connection::Door, entry::Entry, listener, worker::Workers},
     lifecycle::{Drain, Readiness, Stopping},
@@ -152,7 +155,10 @@ impl Router {
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         parts.keep_table(&config, &bus, snapshot, restored > 0, &clock);
-        parts.listen_to_bus(BusWork { link, settings, state: bus, subscriber, greeting, clock, lost });
+        let table = Arc::clone(&parts.table);
+        let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });
+        let role = Role { subscriber, greeting, ring: Ring::default(), active_apps };
+        parts.listen_to_bus(BusWork { link, settings, state: bus, role, clock, lost });
         Ok(Bound { config, parts, entry, warm: restored > 0 })
     }
 

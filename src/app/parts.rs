@@ -14,11 +14,9 @@ use super::{Addresses, StartError, status, translate, warm};
 use crate::{
     admin::{self, reload::Reload, secure::Renewed},
     bus::{
-        self, Clock,
-        greeting::Greeting,
+        self, Clock, Role,
         link::{Link, LinkSettings},
         state::BusState,
-        subscriber::Subscriber,
     },
     config::Config,
     frontend::{connection::Doorway, entry::Entry, listener},
@@ -26,6 +24,7 @@ use crate::{
     observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
+    route::moment::Moment,
     snapshot::{Snapshot, keeper::Keeper},
     table::Table,
     upstream::{Upstream, dialers::Dialers},
@@ -58,8 +57,7 @@ pub(super) struct BusWork {
     pub(super) link: Option<Link>,
     pub(super) settings: LinkSettings,
     pub(super) state: Arc<BusState>,
-    pub(super) subscriber: Subscriber,
-    pub(super) greeting: Greeting,
+    pub(super) role: Role,
     pub(super) clock: Clock,
     pub(super) lost: watch::Sender<bool>,
 }
@@ -75,7 +73,13 @@ impl Parts {
         let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
         let login =
             admin::routes::Login { user: config.status.user.clone(), password: config.status.pass.expose().to_owned() };
-        self.spawn(admin::routes::serve(routes, login, listing, reload));
+        let origin = self.origin;
+        let sources = admin::pools::Sources {
+            table: Arc::clone(&self.table),
+            clock: Arc::new(move || Moment::at(Instant::now(), origin)),
+            rules: Arc::new(translate::admin_rules(config)),
+        };
+        self.spawn(admin::routes::serve(routes, login, sources, listing, reload));
 
         if config.status.enable_nontls_health_checks {
             let (health, address) = self.bind_admin("status.port", everywhere(config.status.port), None)?;
@@ -128,7 +132,7 @@ impl Parts {
     }
 
     pub(super) fn listen_to_bus(&mut self, work: BusWork) {
-        let BusWork { link, settings, state, subscriber, greeting, clock, lost } = work;
+        let BusWork { link, settings, state, role, clock, lost } = work;
         let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
         self.spawn(async move {
             let link = match link {
@@ -136,7 +140,7 @@ impl Parts {
                 None => warm::connect(&settings, &clock, &state, &stop).await,
             };
             let Some(link) = link else { return };
-            if let Err(error) = bus::run(&link, subscriber, &greeting, &metrics, &clock, stop).await {
+            if let Err(error) = bus::run(&link, role, &metrics, &clock, stop).await {
                 tracing::error!(target: "NATSMonitor", %error, "nats-connection-closed");
                 let _ = lost.send(true);
             }

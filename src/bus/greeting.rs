@@ -1,7 +1,7 @@
 //! What the router tells components about itself: how often to register, and when routes are stale.
 //!
-//! Promises: `router.start` is published once when the subscriber starts and once after each reconnect,
-//! never otherwise, and every `router.greet` that asks for a reply gets the same message.
+//! Promises: `router.start` is published once when the subscriber starts, once after each reconnect, and when
+//! messages were lost that have to be sent again; never otherwise. Every `router.greet` that asks for a reply gets the same message.
 //!
 //! Source: gorouter.md section 3.
 
@@ -11,6 +11,7 @@ use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{link::LinkClosed, state::BusState};
@@ -53,8 +54,8 @@ impl Greeting {
     }
 }
 
-/// Publishes the start message when called and after each reconnect, and answers greetings, until `until`
-/// is cancelled. To be called once the subscription for registrations stands: components answer a start
+/// Publishes the start message when called, after each reconnect and whenever `again` asks for it, and answers
+/// greetings, until `until` is cancelled. To be called once the subscription for registrations stands: components answer a start
 /// message with all their registrations.
 ///
 /// # Errors
@@ -63,12 +64,13 @@ pub async fn run(
     client: &Client,
     greeting: &Greeting,
     state: &BusState,
+    again: &Notify,
     until: &CancellationToken,
 ) -> Result<(), LinkClosed> {
     let speak = async {
         let payload = greeting.payload();
         let greets = client.subscribe(GREET).await.map_err(|_| LinkClosed)?;
-        let starts = start(client, &payload, state);
+        let starts = start(client, &payload, state, again);
         tokio::try_join!(starts, answer(client, &payload, greets)).map(|_| ())
     };
     tokio::select! {
@@ -77,13 +79,17 @@ pub async fn run(
     }
 }
 
-async fn start(client: &Client, payload: &Bytes, state: &BusState) -> Result<(), LinkClosed> {
+async fn start(client: &Client, payload: &Bytes, state: &BusState, again: &Notify) -> Result<(), LinkClosed> {
     let mut changes = state.changes();
     let mut told = changes.borrow_and_update().recoveries;
     loop {
         client.publish(START, payload.clone()).await.map_err(|_| LinkClosed)?;
-        let news = changes.wait_for(|standing| standing.recoveries != told).await;
-        told = news.map_err(|_| LinkClosed)?.recoveries;
+        tokio::select! {
+            news = changes.wait_for(|standing| standing.recoveries != told) => {
+                told = news.map_err(|_| LinkClosed)?.recoveries;
+            }
+            () = again.notified() => {}
+        }
     }
 }
 

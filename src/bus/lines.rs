@@ -40,17 +40,16 @@ struct ModificationTag {
 }
 
 fn line<'a>(uri: &'a str, endpoint: &'a Endpoint) -> Line<'a> {
-    let facts = &endpoint.facts;
     Line {
         uri,
-        route_service_url: &facts.route_service_url,
+        route_service_url: endpoint.route_service_url(),
         backend: endpoint.peer.address(),
-        application_id: &facts.app_id,
-        instance_id: &facts.instance_id,
-        server_cert_domain_san: &facts.server_cert_domain_san,
-        protocol: facts.protocol.as_str(),
+        application_id: endpoint.app_id(),
+        instance_id: endpoint.instance_id(),
+        server_cert_domain_san: endpoint.server_cert_domain_san(),
+        protocol: endpoint.protocol().as_str(),
         modification_tag: ModificationTag::default(),
-        isolation_segment: segment(&facts.isolation_segment),
+        isolation_segment: segment(endpoint.isolation_segment()),
         is_tls: endpoint.peer.is_tls(),
     }
 }

@@ -12,7 +12,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -28,7 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Clock,
+    Clock, lame_duck,
     state::BusState,
     turns::{BadServer, Host, Turns, address},
 };
@@ -180,6 +180,30 @@ impl Link {
         self.signals.overflowed.load(Relaxed)
     }
 
+    /// Goes to another server when the one at the far end says that it is about to close, and one can be reached.
+    /// Runs until it is dropped.
+    pub async fn leave_lame_ducks(&self) {
+        loop {
+            self.signals.lame.notified().await;
+            if !self.signals.is_lame.load(Relaxed) {
+                continue;
+            }
+            let place = place(&self.client, &self.turns.current()).await;
+            tracing::info!(target: "nats", data = %place, "nats-server-lame-duck");
+            while self.signals.is_lame.load(Relaxed) {
+                if let Some(turn) = lame_duck::refuge(&self.turns).await
+                    && self.signals.is_lame.swap(false, Relaxed)
+                {
+                    self.turns.prefer(turn);
+                    // The only error is that the client has ended, which others notice.
+                    let _ = self.client.force_reconnect().await;
+                    break;
+                }
+                sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+
     /// Keeps [`BusState`] true and logs losses and recoveries until `until` is cancelled.
     pub async fn watch(&self, until: CancellationToken) {
         let mut seen = Seen { connects: self.connects_at_start, host: self.turns.current(), remind: Instant::now() };
@@ -232,6 +256,29 @@ struct Seen {
 struct Signals {
     nudge: Notify,
     overflowed: AtomicU64,
+    lame: Notify,
+    /// The server at the far end is about to close.
+    is_lame: AtomicBool,
+}
+
+impl Signals {
+    fn note(&self, event: &Event) {
+        match event {
+            Event::SlowConsumer(_) => {
+                self.overflowed.fetch_add(1, Relaxed);
+            }
+            Event::LameDuckMode => {
+                self.is_lame.store(true, Relaxed);
+                self.lame.notify_one();
+            }
+            // Whatever was said before was said by another server.
+            Event::Connected | Event::Disconnected => {
+                self.is_lame.store(false, Relaxed);
+                self.nudge.notify_one();
+            }
+            _ => self.nudge.notify_one(),
+        }
+    }
 }
 
 fn addresses(turns: &Turns) -> Result<Vec<ServerAddr>, LinkError> {
@@ -256,11 +303,7 @@ fn options(settings: &LinkSettings, turns: &Arc<Turns>, signals: &Arc<Signals>) 
             async move { chosen.map(|addr| ReconnectToServer { addr, delay }) }
         })
         .event_callback(move |event| {
-            if matches!(event, Event::SlowConsumer(_)) {
-                signals.overflowed.fetch_add(1, Relaxed);
-            } else {
-                signals.nudge.notify_one();
-            }
+            signals.note(&event);
             async {}
         });
     let options = match &settings.tls {

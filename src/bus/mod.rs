@@ -1,12 +1,16 @@
 //! The message bus: one NATS connection, what is heard on it, and what the router says about itself.
 //!
 //! [`link`] owns the connection and knows whether it stands, [`subscriber`] turns messages into changes
-//! of the table, [`greeting`] tells components how often to register. Nothing here owns routing state:
-//! the table does, and a log of messages replayed into a table gives the same routes.
+//! of the table, [`greeting`] tells components how often to register, [`healing`] asks for what a flood made the
+//! router drop, [`active_apps`] tells which apps were used. Nothing here owns routing state: the table does, and a
+//! log of messages replayed into a table gives the same routes.
 
+pub mod active_apps;
 #[cfg(test)]
 pub(crate) mod capture;
 pub mod greeting;
+pub mod healing;
+mod lame_duck;
 pub(crate) mod lines;
 pub mod link;
 pub mod proofs;
@@ -16,24 +20,36 @@ pub mod state;
 pub mod subscriber;
 pub mod turns;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_nats::Client;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    active_apps::ActiveApps,
     greeting::Greeting,
+    healing::Healing,
     link::{Link, LinkClosed},
-    ring::Ring,
+    ring::{Fill, Ring},
     subscriber::Subscriber,
 };
 use crate::{observe::metrics::Metrics, route::moment::Moment};
 
-/// How often the fill of the ring is published as a metric (gorouter.md section 11).
-const FILL_EVERY: Duration = Duration::from_secs(5);
-
 /// Where the edges read the time, so that tests can hand in their own.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
+
+/// What the router does on the bus.
+pub struct Role {
+    /// Applies what is heard.
+    pub subscriber: Subscriber,
+    /// What the router says about itself.
+    pub greeting: Greeting,
+    /// Holds what was heard and is not applied yet.
+    pub ring: Ring,
+    /// Tells which apps were used; `None` where nobody wants to know.
+    pub active_apps: Option<ActiveApps>,
+}
 
 /// Listens to registrations and greets, until `until` is cancelled; then applies what was received by
 /// then and returns. Everything runs on the caller's task, beside the client library's own.
@@ -42,39 +58,51 @@ pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
 /// [`LinkClosed`] when the connection ends for good before `until`; what was received is applied first.
 pub async fn run(
     link: &Link,
-    subscriber: Subscriber,
-    greeting: &Greeting,
+    role: Role,
     metrics: &Metrics,
     clock: &Clock,
     until: CancellationToken,
 ) -> Result<(), LinkClosed> {
     tracing::info!(target: "subscriber", "subscriber-starting");
-    let ring = Ring::default();
-    let stop = until.child_token();
+    let Role { subscriber, greeting, ring, active_apps } = role;
+    let (stop, again) = (until.child_token(), Notify::new());
     let listening = async {
-        let ended = listen(link, &ring, greeting, &stop).await;
+        let ended = listen(link, &ring, &greeting, &again, &stop).await;
         stop.cancel();
         ring.close();
         ended
     };
-    let (ended, (), (), ()) = tokio::join!(
+    let active = async {
+        if let Some(apps) = active_apps {
+            stop.run_until_cancelled(apps.publish(link)).await;
+        }
+    };
+    let (ended, (), (), _, _, ()) = tokio::join!(
         listening,
         subscriber::run(subscriber, &ring, metrics, clock),
         link.watch(stop.clone()),
-        publish_fill(link, &ring, metrics, &stop),
+        stop.run_until_cancelled(link.leave_lame_ducks()),
+        stop.run_until_cancelled(heal(link, &ring, metrics, &again)),
+        active,
     );
     ended
 }
 
 /// Subscribes, then greets: components answer the start message with all their registrations.
-async fn listen(link: &Link, ring: &Ring, greeting: &Greeting, stop: &CancellationToken) -> Result<(), LinkClosed> {
+async fn listen(
+    link: &Link,
+    ring: &Ring,
+    greeting: &Greeting,
+    again: &Notify,
+    stop: &CancellationToken,
+) -> Result<(), LinkClosed> {
     let subscribed = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         subscribed = subscribe(link.client()) => subscribed?,
     };
     tracing::info!(target: "subscriber", "subscriber-started");
     let hear = ending(stop, subscriber::take_over(subscribed, ring, stop));
-    let greet = ending(stop, greeting::run(link.client(), greeting, link.state(), stop));
+    let greet = ending(stop, greeting::run(link.client(), greeting, link.state(), again, stop));
     let (heard, greeted) = tokio::join!(hear, greet);
     heard.and(greeted)
 }
@@ -92,15 +120,23 @@ async fn ending<T>(stop: &CancellationToken, part: impl Future<Output = T>) -> T
     ended
 }
 
-async fn publish_fill(link: &Link, ring: &Ring, metrics: &Metrics, stop: &CancellationToken) {
-    let mut ticks = tokio::time::interval(FILL_EVERY);
+/// Publishes the fill of the ring as a metric, says what was dropped, and has everything sent again.
+async fn heal(link: &Link, ring: &Ring, metrics: &Metrics, again: &Notify) {
+    let mut healing = Healing::default();
+    let mut ticks = tokio::time::interval(healing::LOOK_EVERY);
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
+        ticks.tick().await;
+        let Fill { buffered, dropped } = ring.fill();
+        let total = dropped + link.overflowed();
+        metrics.set_buffered_messages(buffered as u64);
+        metrics.set_total_dropped_messages(total);
+        let found = healing.look(total, Instant::now());
+        if found.fresh > 0 {
+            tracing::warn!(target: "subscriber", dropped = found.fresh, total, "messages-dropped");
         }
-        let fill = ring.fill();
-        metrics.set_buffered_messages(fill.buffered as u64);
-        metrics.set_total_dropped_messages(fill.dropped + link.overflowed());
+        if found.ask {
+            tracing::info!(target: "subscriber", "asking-for-all-routes-again");
+            again.notify_one();
+        }
     }
 }

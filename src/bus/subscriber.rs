@@ -188,7 +188,7 @@ impl Subscriber {
     }
 
     fn register(&self, registration: &Registration, endpoint: &Arc<Endpoint>, now: Moment) -> Outcome {
-        let updated_at_ns = endpoint.facts.updated_at_ns;
+        let updated_at_ns = endpoint.updated_at_ns();
         let mut done = Registered { component: endpoint.component, updated_at_ns, ..Registered::NOTHING };
         for uri in registration.uris() {
             let Some(key) = checked(uri, REGISTER) else {
@@ -206,7 +206,7 @@ impl Subscriber {
                 self.tell_of_arrival(&key, endpoint);
             }
             lines::registered(key.as_str(), endpoint, change);
-            if let (Change::Added | Change::Replaced, Some(options)) = (change, endpoint.facts.options.as_deref())
+            if let (Change::Added | Change::Replaced, Some(options)) = (change, endpoint.options())
                 && !options.is_known()
             {
                 lines::unknown_algorithm(key.as_str(), endpoint, &options.loadbalancing);
@@ -288,7 +288,7 @@ impl Complained {
 /// about; where it would be nobody, the message itself.
 fn mark(registration: &Registration, payload: &[u8]) -> u64 {
     match registration.endpoint(None, true) {
-        Ok(endpoint) => hash((&endpoint.peer, &endpoint.facts.instance_id)),
+        Ok(endpoint) => hash((&endpoint.peer, endpoint.instance_id())),
         Err(_) => hash(payload),
     }
 }

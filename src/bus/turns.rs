@@ -62,6 +62,17 @@ impl Turns {
         turn
     }
 
+    /// Makes `turn` the next that is taken.
+    pub(super) fn prefer(&self, turn: usize) {
+        self.next.store(turn, Relaxed);
+    }
+
+    /// The numbers of the servers but for the current one, in the order in which they would be tried.
+    pub(super) fn others(&self) -> impl Iterator<Item = usize> + use<> {
+        let (current, all) = (self.taken.load(Relaxed), self.hosts.len());
+        (1..all).map(move |step| (current + step) % all)
+    }
+
     /// The pause before the attempt: none at the start, whose rounds pause by themselves.
     pub(super) fn pause(&self) -> Duration {
         if self.settled.load(Relaxed) { Duration::from_millis(fastrand::u64(RETRY_PAUSE_MS)) } else { Duration::ZERO }
@@ -120,6 +131,9 @@ mod tests {
             })
             .collect();
         assert_eq!(order, ["a:1", "b:2", "a:1", "b:2"]);
+        assert_eq!(turns.others().collect::<Vec<_>>(), [0]);
+        turns.prefer(1);
+        assert_eq!(turns.take(), 1);
         assert_eq!(turns.pause(), Duration::ZERO);
         turns.settle();
         assert!(turns.pause() >= Duration::from_millis(RETRY_PAUSE_MS.start));

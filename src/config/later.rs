@@ -17,7 +17,6 @@ impl Config {
             ("logging.metron_address", ours.logging.metron_address != d.logging.metron_address),
             ("debug_addr", !ours.debug_addr.is_empty()),
             ("skip_ssl_validation", ours.skip_ssl_validation),
-            ("publish_active_apps_interval", ours.publish_active_apps_interval.is_some()),
             ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
             (
                 "route_latency_metric_muzzle_duration",

@@ -56,7 +56,7 @@ pub(super) fn remember(
     }
     let Some(endpoint) = exchange.endpoint() else { return };
     let (request, path) = (&exchange.request.headers, pool.route().path());
-    let answering = Answering { request, sticky, instance: &endpoint.facts.instance_id, path };
+    let answering = Answering { request, sticky, instance: endpoint.instance_id(), path };
     for cookie in sessions.cookies(&head.headers, answering) {
         head.headers.append(SET_COOKIE, cookie);
     }

@@ -24,7 +24,7 @@ use crate::{
         pick::{Rotation, Unavailable},
         pool::Pool,
     },
-    table::Reported,
+    table::{Reported, journal::Cause},
     upstream::{Facts, Reply, SendFailed, connection::Terms, dial::Timings, replay::Replayable, request::RequestHead},
 };
 
@@ -87,8 +87,10 @@ impl Proxy {
         body: Replayable<RequestBody>,
         now: std::time::Instant,
     ) -> Result<(Reply<RequestBody>, Facts), SendFailed<RequestBody>> {
-        let facts = &endpoint.facts;
-        let instance = if facts.instance_id.is_empty() { endpoint.peer.address() } else { &facts.instance_id };
+        let instance = match endpoint.instance_id() {
+            "" => endpoint.peer.address(),
+            id => id,
+        };
         let target = target(&exchange.request);
         let mut digits = itoa::Buffer::new();
         let request_start = prepared.request_start.text(&mut digits);
@@ -97,9 +99,9 @@ impl Proxy {
             ("X-Forwarded-Proto", exchange.forwarded_proto()),
             ("X-Request-Start", request_start),
             ("X-Vcap-Request-Id", exchange.request_id().as_bytes()),
-            ("X-Cf-Applicationid", facts.app_id.as_bytes()),
+            ("X-Cf-Applicationid", endpoint.app_id().as_bytes()),
             ("X-Cf-Instanceid", instance.as_bytes()),
-            ("X-Cf-Instanceindex", facts.instance_index.as_bytes()),
+            ("X-Cf-Instanceindex", endpoint.instance_index().as_bytes()),
             ("Te", b"trailers"),
         ];
         let head = RequestHead {
@@ -123,12 +125,17 @@ impl Proxy {
                 .map(|timeout| Instant::from_std(now + timeout)),
             max_head: self.settings.max_response_head,
             max_lines: self.settings.max_response_lines,
-            http2: facts.protocol == Protocol::Http2,
+            http2: *endpoint.protocol() == Protocol::Http2,
         };
         let replayable = prepared.replayable && body.is_empty();
         let _in_flight = endpoint.begin();
         let (reply, facts) = self.upstream.send(&endpoint.peer, &head, body, &terms, replayable).await?;
-        exchange.shard().count(if facts.reused { Tally::UpstreamReused } else { Tally::UpstreamOpened });
+        if facts.reused {
+            exchange.shard().count(Tally::UpstreamReused);
+        } else {
+            exchange.shard().count(Tally::UpstreamOpened);
+            self.note_proof(endpoint, &facts);
+        }
         Ok((reply, facts))
     }
 
@@ -144,24 +151,33 @@ impl Proxy {
         if let Some(prevented) = failures::prevented(&failed.failure) {
             exchange.shard().misroute_prevented(prevented);
         }
+        let (endpoint, now) = (lease.endpoint(), self.moment(std::time::Instant::now()));
+        self.note_proof(endpoint, &failed.facts);
+        if matches!(failed.failure.root(), Failure::ClientGone | Failure::MalformedBody) {
+            return;
+        }
+        let error = failed.failure.to_string();
+        self.table.journal().failed(&endpoint.peer, verdict.reason, &error, now);
         if verdict.fate == Fate::Keep {
             return;
         }
-        let (endpoint, now) = (lease.endpoint(), self.moment(std::time::Instant::now()));
         let reset = matches!(failed.failure.root(), Failure::Reset(_) | Failure::Refused(Refusal::Reset));
         let refused = failed.facts.unproven && reset && lease.suspect(now);
         let fate = if refused { Fate::Prune } else { verdict.fate };
         match self.table.report(pool, lease, fate, now) {
-            Reported::Pruned => tracing::info!(
-                target: "registry",
-                route = pool.route().key(),
-                backend = endpoint.peer.address(),
-                application_id = &*endpoint.facts.app_id,
-                instance_id = &*endpoint.facts.instance_id,
-                reason = verdict.reason,
-                error = %failed.failure,
-                "prune-failed-endpoint"
-            ),
+            Reported::Pruned => {
+                self.table.journal().left(pool.route(), lease, Cause::failed(verdict.reason, &error), now);
+                tracing::info!(
+                    target: "registry",
+                    route = pool.route().key(),
+                    backend = endpoint.peer.address(),
+                    application_id = endpoint.app_id(),
+                    instance_id = endpoint.instance_id(),
+                    reason = verdict.reason,
+                    error,
+                    "prune-failed-endpoint"
+                );
+            }
             Reported::Marked => tracing::debug!(
                 target: "registry",
                 route = pool.route().key(),
@@ -169,6 +185,14 @@ impl Proxy {
                 "endpoint-marked-as-ineligible"
             ),
             Reported::Kept => {}
+        }
+    }
+
+    /// Remembers what a connection that was just made has proven.
+    fn note_proof(&self, endpoint: &Endpoint, facts: &Facts) {
+        if let Some(proof) = facts.proof() {
+            let now = self.moment(std::time::Instant::now());
+            self.table.journal().proven(&endpoint.peer, proof, now);
         }
     }
 
@@ -184,7 +208,7 @@ impl Proxy {
 /// Notes what the answered attempt, begun at `begun`, took, if the access log shows that.
 fn note_cost(exchange: &mut Exchange, facts: &Facts, begun: std::time::Instant) {
     if exchange.shows_cost() {
-        let Timings { dns, dial, tls, local } = facts.timings();
+        let Timings { dns, dial, tls, local, .. } = facts.timings();
         exchange.attempt_answered(Cost { backend: Some(begun.elapsed()), dns, dial, tls, local, ..Cost::default() });
     }
 }
@@ -241,17 +265,15 @@ fn log_failure(
 ) {
     let Facts { connected, reused, head_out, .. } = failed.facts;
     let timings = failed.facts.timings();
-    let facts = &endpoint.facts;
-    let tags: serde_json::Map<String, serde_json::Value> = (facts.tags.as_deref().unwrap_or_default().iter())
-        .map(|(name, value)| (name.to_string(), value.to_string().into()))
-        .collect();
+    let tags: serde_json::Map<String, serde_json::Value> =
+        (endpoint.tags().into_iter().flatten()).map(|(name, value)| (name.to_owned(), value.into())).collect();
     let data = serde_json::json!({
         "route-endpoint": {
-            "ApplicationId": *facts.app_id,
+            "ApplicationId": endpoint.app_id(),
             "Addr": endpoint.peer.address(),
             "Tags": tags,
-            "RouteServiceUrl": *facts.route_service_url,
-            "AZ": *facts.availability_zone,
+            "RouteServiceUrl": endpoint.route_service_url(),
+            "AZ": endpoint.availability_zone(),
         },
         "attempt": tries,
         "vcap_request_id": exchange.request_id(),

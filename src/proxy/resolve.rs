@@ -11,7 +11,7 @@ use crate::{
         noted::Noted,
     },
     observe::exchange::{Exchange, host},
-    route::{endpoint::Facts, pool::Pool},
+    route::{endpoint::Endpoint, pool::Pool},
     table::Table,
 };
 
@@ -36,7 +36,7 @@ pub fn resolve(table: &Table, exchange: &Exchange, noted: Noted, empty_is_503: b
     let named = if noted.app_instance || noted.process_instance { Some(Named::by(exchange, name)?) } else { None };
     let pool = table.lookup(name, request.uri.path());
     if let Some(named) = named {
-        let pool = pool.as_deref().and_then(|pool| pool.part(|facts| named.is(facts)));
+        let pool = pool.as_deref().and_then(|pool| pool.part(|endpoint| named.is(endpoint)));
         return pool.map(Arc::new).ok_or_else(|| named.unknown(name));
     }
     match pool {
@@ -68,11 +68,12 @@ impl<'a> Named<'a> {
         process.ok_or_else(|| malformed(Failure::MalformedProcessInstance, "invalid-process-instance-header"))
     }
 
-    fn is(self, facts: &Facts) -> bool {
+    fn is(self, endpoint: &Endpoint) -> bool {
         match self {
-            Self::App(AppInstance { app, index }) => *facts.app_id == *app && *facts.instance_index == *index,
+            Self::App(AppInstance { app, index }) => endpoint.app_id() == app && endpoint.instance_index() == index,
             Self::Process(ProcessInstance { process, index }) => {
-                facts.tag("process_id") == Some(process) && index.is_none_or(|index| *facts.instance_index == *index)
+                endpoint.tag("process_id") == Some(process)
+                    && index.is_none_or(|index| endpoint.instance_index() == index)
             }
         }
     }

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use crate::route::{
-    endpoint::{Endpoint, Tag},
-    peer::Identity,
-};
+use crate::route::endpoint::{Endpoint, Tags};
 
 /// A message for `router.register`, as components send it. Serialises to its JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -47,15 +44,6 @@ struct Options<'a> {
     hash_balance: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Tags<'a>(&'a [Tag]);
-
-impl Serialize for Tags<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (&**name, &**value)))
-    }
-}
-
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }
@@ -64,28 +52,25 @@ impl<'a> Message<'a> {
     /// The message that registers `endpoint` for the routes `uris`, table keys or longer spellings of them.
     #[must_use]
     pub fn of(endpoint: &'a Endpoint, uris: &'a [&'a str]) -> Self {
-        let (peer, facts) = (&endpoint.peer, &endpoint.facts);
-        let (port, tls_port) = match peer.identity() {
-            Identity::Plain => (peer.port(), 0),
-            Identity::Tls(_) => (0, peer.port()),
-        };
+        let peer = &endpoint.peer;
+        let (port, tls_port) = if peer.is_tls() { (0, peer.port()) } else { (peer.port(), 0) };
         Self {
             host: peer.host(),
             port,
             tls_port,
             uris,
-            app: &facts.app_id,
-            private_instance_id: &facts.instance_id,
-            private_instance_index: &facts.instance_index,
-            protocol: facts.protocol.as_str(),
-            server_cert_domain_san: &facts.server_cert_domain_san,
-            route_service_url: &facts.route_service_url,
-            tags: facts.tags.as_deref().map(Tags),
-            stale_threshold_in_seconds: Duration::as_secs(&facts.stale_threshold),
-            isolation_segment: &facts.isolation_segment,
-            availability_zone: &facts.availability_zone,
-            endpoint_updated_at_ns: facts.updated_at_ns,
-            options: facts.options.as_deref().map(|options| Options {
+            app: endpoint.app_id(),
+            private_instance_id: endpoint.instance_id(),
+            private_instance_index: endpoint.instance_index(),
+            protocol: endpoint.protocol().as_str(),
+            server_cert_domain_san: endpoint.server_cert_domain_san(),
+            route_service_url: endpoint.route_service_url(),
+            tags: endpoint.tags(),
+            stale_threshold_in_seconds: Duration::as_secs(&endpoint.stale_threshold()),
+            isolation_segment: endpoint.isolation_segment(),
+            availability_zone: endpoint.availability_zone(),
+            endpoint_updated_at_ns: endpoint.updated_at_ns(),
+            options: endpoint.options().map(|options| Options {
                 loadbalancing: &options.loadbalancing,
                 hash_header: &options.hash_header,
                 hash_balance: options.hash_balance,
@@ -119,7 +104,7 @@ mod tests {
         let endpoint = parse(json).unwrap().endpoint(None, true).unwrap();
         let (back, keys) = again(&endpoint, &["a.example/x"]);
         assert!(back.same_as(&endpoint), "{back:?}\n{endpoint:?}");
-        assert_eq!((&back.facts, keys), (&endpoint.facts, vec!["a.example/x".to_owned()]));
+        assert_eq!((back.facts(), keys), (endpoint.facts(), vec!["a.example/x".to_owned()]));
     }
 
     proptest! {
@@ -142,7 +127,7 @@ mod tests {
             let endpoint = parse(json.to_string().as_bytes()).unwrap().endpoint(None, true).unwrap();
             let (back, _) = again(&endpoint, &["a.example"]);
             prop_assert_eq!(&back.peer, &endpoint.peer);
-            prop_assert_eq!(&back.facts, &endpoint.facts);
+            prop_assert_eq!(back.facts(), endpoint.facts());
         }
     }
 }

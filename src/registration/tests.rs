@@ -24,7 +24,7 @@ const FULL: &str = r#"{
 fn every_field_reaches_the_endpoint() {
     let message = parsed(FULL);
     let endpoint = message.endpoint(None, true).unwrap();
-    assert_eq!(endpoint.peer, Peer::new("10.0.0.1", 8443, Identity::Tls(ExpectedName::new("san"))));
+    assert_eq!(endpoint.peer, Peer::of("10.0.0.1", 8443, Some("san")));
     let wanted = Facts {
         app_id: "app-id".into(),
         instance_id: "instance-id".into(),
@@ -39,7 +39,7 @@ fn every_field_reaches_the_endpoint() {
         updated_at_ns: 7,
         options: Some(Arc::new(Options { loadbalancing: "least-connection".into(), ..Default::default() })),
     };
-    assert_eq!(endpoint.facts, wanted);
+    assert_eq!(endpoint.facts(), wanted);
     let uris: Vec<_> = message.uris().map(|uri| uri.unwrap().as_str().to_owned()).collect();
     assert_eq!(uris, ["app.example.com", "app.example.com/api"]);
 }
@@ -68,10 +68,9 @@ fn silence_and_null_mean_empty() {
     for message in ["{}", "null", r#"{"options":{"loadbalancing":null}}"#, &json!(nulls).to_string()] {
         assert_eq!(parsed(message), Registration::default(), "{message}");
     }
-    let facts = endpoint(r#"{"host":"h","port":1}"#).facts;
-    assert_eq!(facts, Facts::default());
-    assert_eq!(endpoint(r#"{"host":"h","port":1,"tags":{}}"#).facts.tags, Some([].into()));
-    assert_eq!(endpoint(r#"{"host":"h","port":1,"tags":{"a":null}}"#).facts.tag("a"), Some(""));
+    assert_eq!(endpoint(r#"{"host":"h","port":1}"#).facts(), Facts::default());
+    assert_eq!(endpoint(r#"{"host":"h","port":1,"tags":{}}"#).facts().tags, Some([].into()));
+    assert_eq!(endpoint(r#"{"host":"h","port":1,"tags":{"a":null}}"#).tag("a"), Some(""));
     let empty = parsed(r#"{"uris":[null,"app.example.com"]}"#);
     let uris: Vec<_> = empty.uris().map(|uri| uri.map(|key| key.as_str().to_owned())).collect();
     assert_eq!(uris, [Err(("", BadUri::NoHost)), Ok("app.example.com".to_owned())]);
@@ -152,8 +151,8 @@ fn any_value_of_another_type_rejects_the_message() {
 #[test]
 fn the_options_of_hash_routing_are_for_hash_routing() {
     let asked = |options: &str| {
-        let facts = endpoint(&format!(r#"{{"host":"h","port":1,"options":{options}}}"#)).facts;
-        facts.options.map(|it| (it.loadbalancing.to_string(), it.hash_header.to_string(), it.hash_balance))
+        let endpoint = endpoint(&format!(r#"{{"host":"h","port":1,"options":{options}}}"#));
+        endpoint.options().map(|it| (it.loadbalancing.to_string(), it.hash_header.to_string(), it.hash_balance))
     };
     let some = |algorithm: &str, header: &str, balance| Some((algorithm.to_owned(), header.to_owned(), balance));
     for (options, wanted) in [
@@ -181,10 +180,10 @@ fn extreme_numbers_are_accepted() {
     let message = parsed(
         r#"{"port":65535,"stale_threshold_in_seconds":-1,"endpoint_updated_at_ns":-9223372036854775808,"host":"h"}"#,
     );
-    let facts = message.endpoint(None, false).unwrap().facts;
-    assert_eq!((facts.stale_threshold, facts.updated_at_ns), (Duration::ZERO, i64::MIN));
+    let endpoint = message.endpoint(None, false).unwrap();
+    assert_eq!((endpoint.stale_threshold(), endpoint.updated_at_ns()), (Duration::ZERO, i64::MIN));
     let long = parsed(r#"{"port":1,"stale_threshold_in_seconds":9223372036854775807,"host":"h"}"#);
-    assert_eq!(long.endpoint(None, false).unwrap().facts.stale_threshold, Duration::from_secs(i64::MAX as u64));
+    assert_eq!(long.endpoint(None, false).unwrap().stale_threshold(), Duration::from_secs(i64::MAX as u64));
 }
 
 #[test]
@@ -301,7 +300,7 @@ fn the_protocol_is_lowered_where_http2_is_off() {
         ("h9", false, Protocol::Other("h9".into())),
     ] {
         let message = parsed(&json!({ "host": "h", "port": 1, "protocol": name }).to_string());
-        assert_eq!(message.endpoint(None, http2).unwrap().facts.protocol, wanted, "{name} {http2}");
+        assert_eq!(message.endpoint(None, http2).unwrap().protocol(), &wanted, "{name} {http2}");
     }
 }
 

@@ -1,35 +1,30 @@
-//! Sharing of equal texts and endpoints, so that a large table costs what differs in it.
+//! Sharing of equal endpoints, and of what endpoints have in common, so that a large table costs what differs in it.
 //!
-//! A foundation repeats itself: every heartbeat brings the same endpoint anew, an app's id stands in its
-//! registrations several times, and an instance is registered once for each of its routes. An
-//! [`Interner`] belongs to whoever turns messages into endpoints. It remembers at most twice what was in use
-//! at its last sweep, so that the table bounds it.
+//! A foundation repeats itself: every heartbeat brings the same endpoint anew, an instance is registered once for
+//! each of its routes, and the instances of a space say the same about it. An [`Interner`] belongs to whoever turns
+//! messages into endpoints. It is rid of what is out of use after as many messages as it remembers things, so that
+//! the table bounds it.
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::Hash,
     sync::{Arc, Weak},
 };
 
-use super::{
-    endpoint::{Endpoint, Facts, Options, Protocol},
-    peer::Peer,
-};
+use super::{endpoint::Endpoint, tags::Pattern, terms::Terms};
 
-/// Below this many, dead entries cost too little to be swept out.
+/// Sweeping more often than this, in messages, would be more work than it saves.
 const WORTH_A_SWEEP: usize = 1024;
 
 /// Hands out one pointer for equal values.
 #[derive(Debug, Default)]
 pub struct Interner {
-    endpoints: Swept<HashMap<Peer, Weak<Endpoint>>>,
-    texts: Swept<HashSet<Arc<str>>>,
-}
-
-/// A collection, and the size at which the next sweep is due.
-#[derive(Debug, Default)]
-struct Swept<T> {
-    kept: T,
-    due: usize,
+    /// By the digest of the peer. Two endpoints that meet in one are not shared, and none the worse for it.
+    endpoints: HashMap<u32, Weak<Endpoint>>,
+    patterns: HashSet<Arc<Pattern>>,
+    terms: HashSet<Arc<Terms>>,
+    /// Messages since the last sweep.
+    messages: usize,
 }
 
 impl Interner {
@@ -38,81 +33,59 @@ impl Interner {
     ///
     /// An endpoint that is shared between routes counts its requests over all of them, as far as they
     /// were registered with equal facts.
-    pub fn share(&mut self, endpoint: Endpoint) -> Arc<Endpoint> {
-        if let Some(known) = self.endpoints.kept.get(&endpoint.peer).and_then(Weak::upgrade)
+    pub fn share(&mut self, mut endpoint: Endpoint) -> Arc<Endpoint> {
+        self.heard();
+        let known = self.endpoints.get(&endpoint.peer.digest()).and_then(Weak::upgrade);
+        if let Some(known) = known
             && known.same_as(&endpoint)
-            && known.facts.availability_zone == endpoint.facts.availability_zone
+            && known.availability_zone() == endpoint.availability_zone()
         {
             return known;
         }
-        let peer = match self.endpoints.kept.get_key_value(&endpoint.peer) {
-            Some((known, _)) => known.clone(),
-            None => endpoint.peer.clone(),
-        };
-        let facts = self.share_texts(endpoint.facts);
-        let endpoint = Arc::new(Endpoint::new(peer.clone(), facts));
-        if self.endpoints.is_due(self.endpoints.kept.len()) {
-            self.endpoints.kept.retain(|_, endpoint| endpoint.strong_count() > 0);
-            self.endpoints.due = 2 * self.endpoints.kept.len();
-        }
-        self.endpoints.kept.insert(peer, Arc::downgrade(&endpoint));
+        endpoint.tags = endpoint.tags.map(|pattern| one_of(&mut self.patterns, pattern));
+        endpoint.terms = one_of(&mut self.terms, endpoint.terms);
+        let endpoint = Arc::new(endpoint);
+        self.endpoints.insert(endpoint.peer.digest(), Arc::downgrade(&endpoint));
         endpoint
     }
 
-    fn share_texts(&mut self, facts: Facts) -> Facts {
-        let tags = facts.tags.map(|tags| {
-            tags.iter().map(|(name, value)| (self.text(Arc::clone(name)), self.text(Arc::clone(value)))).collect()
-        });
-        Facts {
-            app_id: self.text(facts.app_id),
-            instance_id: self.text(facts.instance_id),
-            instance_index: self.text(facts.instance_index),
-            protocol: match facts.protocol {
-                Protocol::Other(name) => Protocol::Other(self.text(name)),
-                known => known,
-            },
-            server_cert_domain_san: self.text(facts.server_cert_domain_san),
-            tags,
-            route_service_url: self.text(facts.route_service_url),
-            isolation_segment: self.text(facts.isolation_segment),
-            availability_zone: self.text(facts.availability_zone),
-            stale_threshold: facts.stale_threshold,
-            updated_at_ns: facts.updated_at_ns,
-            options: facts.options.map(|options| self.share_options(&options)),
+    /// Counts a message; after as many as things are remembered, those out of use are dropped, which costs each
+    /// message a constant.
+    pub fn heard(&mut self) {
+        self.messages += 1;
+        if self.messages >= self.endpoints.len().max(WORTH_A_SWEEP) {
+            self.messages = 0;
+            self.sweep();
         }
     }
 
-    fn share_options(&mut self, options: &Options) -> Arc<Options> {
-        let loadbalancing = self.text(Arc::clone(&options.loadbalancing));
-        let hash_header = self.text(Arc::clone(&options.hash_header));
-        Arc::new(Options { loadbalancing, hash_header, hash_balance: options.hash_balance })
-    }
-
-    fn text(&mut self, text: Arc<str>) -> Arc<str> {
-        if let Some(known) = self.texts.kept.get(&text) {
-            return Arc::clone(known);
+    fn sweep(&mut self) {
+        self.endpoints.retain(|_, endpoint| endpoint.strong_count() > 0);
+        self.patterns.retain(|pattern| Arc::strong_count(pattern) > 1);
+        self.terms.retain(|terms| Arc::strong_count(terms) > 1);
+        if self.endpoints.len() < self.endpoints.capacity() / 4 {
+            self.endpoints.shrink_to_fit();
+            self.patterns.shrink_to_fit();
+            self.terms.shrink_to_fit();
         }
-        if self.texts.is_due(self.texts.kept.len()) {
-            self.texts.kept.retain(|text| Arc::strong_count(text) > 1);
-            self.texts.due = 2 * self.texts.kept.len();
-        }
-        self.texts.kept.insert(Arc::clone(&text));
-        text
     }
 }
 
-impl<T> Swept<T> {
-    /// Whether as much came since the last sweep as that left over: then sweeping costs a constant per
-    /// insertion.
-    fn is_due(&self, count: usize) -> bool {
-        count >= self.due.max(WORTH_A_SWEEP)
+fn one_of<T: Eq + Hash>(kept: &mut HashSet<Arc<T>>, value: Arc<T>) -> Arc<T> {
+    if let Some(known) = kept.get(&value) {
+        return Arc::clone(known);
     }
+    kept.insert(Arc::clone(&value));
+    value
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::peer::Identity;
+    use crate::route::{
+        endpoint::Facts,
+        peer::{Identity, Peer},
+    };
 
     fn endpoint(port: u16, app_id: &str) -> Endpoint {
         let facts = Facts { app_id: app_id.into(), instance_id: app_id.into(), ..Facts::default() };
@@ -127,19 +100,30 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &interner.share(endpoint(1, "other"))));
         assert!(!Arc::ptr_eq(&first, &interner.share(endpoint(2, "app"))));
 
-        let mut elsewhere = endpoint(2, "app");
-        elsewhere.facts.availability_zone = "z2".into();
-        let there = interner.share(elsewhere);
-        assert_eq!(&*there.facts.availability_zone, "z2");
-        assert_eq!(&*interner.share(endpoint(2, "app")).facts.availability_zone, "");
+        let known = endpoint(2, "app");
+        let elsewhere = Facts { availability_zone: "z2".into(), ..known.facts() };
+        let there = interner.share(Endpoint::new(known.peer.clone(), elsewhere));
+        assert_eq!(there.availability_zone(), "z2");
+        assert_eq!(interner.share(endpoint(2, "app")).availability_zone(), "");
     }
 
     #[test]
-    fn equal_texts_become_one() {
+    fn what_endpoints_have_in_common_is_kept_once() {
+        let of_space = |port, space: &'static str| {
+            let tags = [("app_id", "app"), ("name", "own"), ("space_id", space)];
+            let tags = tags.map(|(name, value)| (name.into(), value.into()));
+            Endpoint::new(
+                Peer::new("10.0.0.1", port, Identity::Plain),
+                Facts { app_id: "app".into(), tags: Some(tags.into()), ..Facts::default() },
+            )
+        };
         let mut interner = Interner::default();
-        let (one, two) = (interner.share(endpoint(1, "app")), interner.share(endpoint(2, "app")));
-        assert!(Arc::ptr_eq(&one.facts.app_id, &two.facts.app_id));
-        assert!(Arc::ptr_eq(&one.facts.app_id, &one.facts.instance_id));
+        let [one, two, other] =
+            [(1, "s"), (2, "s"), (3, "t")].map(|(port, space)| interner.share(of_space(port, space)));
+        let patterns = [&one, &two, &other].map(|endpoint| Arc::as_ptr(endpoint.tags.as_ref().unwrap()));
+        assert_eq!((patterns[0] == patterns[1], patterns[0] == patterns[2]), (true, false));
+        assert!([&two, &other].iter().all(|endpoint| Arc::ptr_eq(&endpoint.terms, &one.terms)));
+        assert_eq!(other.tag("space_id"), Some("t"));
     }
 
     #[test]
@@ -148,11 +132,19 @@ mod tests {
         let kept: Vec<_> = (0..100).map(|port| interner.share(endpoint(port, &format!("kept {port}")))).collect();
         for round in 0..20 {
             for port in 100..1000 {
-                interner.share(endpoint(port, &format!("app {round} {port}")));
+                let mut endpoint = endpoint(port, &format!("app {round} {port}"));
+                let zone = format!("zone {round} {port}");
+                endpoint.terms = Arc::new(Terms { availability_zone: zone.into(), ..Terms::default() });
+                interner.share(endpoint);
             }
         }
-        assert!(interner.texts.kept.len() <= 2 * WORTH_A_SWEEP, "{}", interner.texts.kept.len());
-        assert!(interner.endpoints.kept.len() <= 2 * WORTH_A_SWEEP, "{}", interner.endpoints.kept.len());
+        assert!(interner.endpoints.len() <= 1100 && interner.terms.len() <= 1100, "{interner:?}");
         assert!(Arc::ptr_eq(&kept[7], &interner.share(endpoint(7, "kept 7"))));
+        drop(kept);
+        for _ in 0..2048 {
+            interner.heard();
+        }
+        assert!(interner.endpoints.is_empty() && interner.terms.is_empty() && interner.patterns.is_empty());
+        assert_eq!(interner.endpoints.capacity(), 0);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    fmt::Write,
     hash::{BuildHasher, Hash, Hasher},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -14,15 +15,14 @@ use std::{
 use trueroute_identity::ExpectedName;
 
 /// An address and the identity expected there. Cheap to clone; equal by value.
+///
+/// One allocation holds the address and behind it the name: a table has a peer for every endpoint.
 #[derive(Clone)]
-pub struct Peer(Arc<Facts>);
-
-#[derive(PartialEq, Eq, Hash)]
-struct Facts {
-    address: Box<str>,
-    port: u16,
-    identity: Identity,
-    hash: Digest,
+pub struct Peer {
+    text: Arc<str>,
+    /// Where the name begins, times two; plus one where a name is expected.
+    split: u32,
+    hash: u32,
 }
 
 /// What the peer must prove before a byte of a request is sent to it.
@@ -34,68 +34,84 @@ pub enum Identity {
     Tls(ExpectedName),
 }
 
-/// Computed once per peer, because a pool is looked up on every request.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Digest(u64);
-
 impl Peer {
     /// A peer at `host:port`. An IPv6 address may come with or without brackets; both give one peer.
     #[must_use]
     pub fn new(host: &str, port: u16, identity: Identity) -> Self {
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let address = match bare.parse::<Ipv6Addr>() {
-            Ok(_) => format!("[{bare}]:{port}"),
-            Err(_) => format!("{host}:{port}"),
+        match identity {
+            Identity::Plain => Self::of(host, port, None),
+            Identity::Tls(name) => Self::of(host, port, Some(name.as_str())),
         }
-        .into_boxed_str();
+    }
+
+    /// A peer at `host:port` that must prove `name` if there is one, as [`Peer::new`] makes it.
+    #[must_use]
+    pub fn of(host: &str, port: u16, name: Option<&str>) -> Self {
+        let mut text = String::with_capacity(host.len() + ":65535[]".len() + name.unwrap_or_default().len());
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let is_v6 = bare.contains(':') && bare.parse::<Ipv6Addr>().is_ok();
+        // Writing to a text cannot fail.
+        let _ = if is_v6 { write!(text, "[{bare}]:{port}") } else { write!(text, "{host}:{port}") };
+        let split = u32::try_from(2 * text.len()).unwrap_or(u32::MAX - 1) | u32::from(name.is_some());
+        text.push_str(name.unwrap_or_default());
         let mut hasher = fixed_hasher().build_hasher();
-        address.hash(&mut hasher);
-        identity.hash(&mut hasher);
-        let hash = Digest(hasher.finish());
-        Self(Arc::new(Facts { address, port, identity, hash }))
+        (&text, split).hash(&mut hasher);
+        // The lower half is as good a hash as the whole, and an endpoint's memory is counted in bytes.
+        let hash = (hasher.finish() & u64::from(u32::MAX)) as u32;
+        Self { text: text.into(), split, hash }
     }
 
     /// `host:port`, an IPv6 address in brackets.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.0.address
+        self.parts().0
     }
 
     /// The host alone, an IP address without brackets or a name.
     #[must_use]
     pub fn host(&self) -> &str {
-        let host = self.0.address.rsplit_once(':').map_or(&*self.0.address, |(host, _)| host);
+        let host = self.address().rsplit_once(':').map_or(self.address(), |(host, _)| host);
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
     /// The port alone.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.0.port
+        self.address().rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or_default()
     }
 
     /// The socket address, unless the host is a name that must be looked up.
     #[must_use]
     pub fn socket(&self) -> Option<SocketAddr> {
-        self.host().parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, self.0.port))
+        self.host().parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, self.port()))
     }
 
     /// What must be proven here.
     #[must_use]
-    pub fn identity(&self) -> &Identity {
-        &self.0.identity
+    pub fn identity(&self) -> Identity {
+        self.name().map_or(Identity::Plain, |name| Identity::Tls(ExpectedName::new(name)))
+    }
+
+    /// The text of the name that must be proven here, if one must be.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.is_tls().then(|| self.parts().1)
     }
 
     /// Whether the peer has to prove an identity by TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        matches!(self.0.identity, Identity::Tls(_))
+        self.split % 2 == 1
     }
 
     /// A hash of the whole value, computed when the peer was made.
     #[must_use]
-    pub fn digest(&self) -> u64 {
-        self.0.hash.0
+    pub fn digest(&self) -> u32 {
+        self.hash
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.text.split_at_checked((self.split / 2) as usize).unwrap_or((&self.text, ""))
     }
 }
 
@@ -107,7 +123,8 @@ fn fixed_hasher() -> std::hash::BuildHasherDefault<std::hash::DefaultHasher> {
 
 impl PartialEq for Peer {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+        (self.hash, self.split) == (other.hash, other.split)
+            && (Arc::ptr_eq(&self.text, &other.text) || self.text == other.text)
     }
 }
 
@@ -115,15 +132,16 @@ impl Eq for Peer {}
 
 impl Hash for Peer {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.digest());
+        // The maps of connections take it as it is, and look at both ends of it.
+        state.write_u64(u64::from(self.hash) << 32 | u64::from(self.hash));
     }
 }
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.identity {
-            Identity::Plain => write!(f, "{}", self.address()),
-            Identity::Tls(name) => write!(f, "{} as {name}", self.address()),
+        match self.name() {
+            None => write!(f, "{}", self.address()),
+            Some(name) => write!(f, "{} as {name}", self.address()),
         }
     }
 }
@@ -162,5 +180,9 @@ mod tests {
         ] {
             assert_ne!(peer, other);
         }
+        let (short, long) = (Peer::of("h", 1, Some("2name")), Peer::of("h", 12, Some("name")));
+        assert_ne!(short, long, "where the address ends counts");
+        assert_ne!(Peer::of("h", 1, Some("")), Peer::of("h", 1, None));
+        assert_eq!((short.name(), long.address()), (Some("2name"), "h:12"));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{
 
 use super::{
     balancing::{Algorithm, Balancing},
-    endpoint::Facts,
+    endpoint::Endpoint,
     lease::Lease,
     moment::Moment,
 };
@@ -72,6 +72,15 @@ impl Route {
         &self.key[self.host_len..]
     }
 
+    /// The same route with a cursor of its own, which stands where this one does.
+    fn copied(&self) -> Self {
+        Self {
+            key: Arc::clone(&self.key),
+            host_len: self.host_len,
+            cursor: AtomicUsize::new(self.cursor.load(Relaxed)),
+        }
+    }
+
     /// One step of the round-robin cursor.
     #[must_use]
     pub fn advance(&self) -> usize {
@@ -102,12 +111,20 @@ impl Pool {
         Self::new(Arc::clone(&self.route), leases, changed).balanced(self.balancing.afresh())
     }
 
+    /// A pool that looks the same now, to try out on it what a request would do: nothing of that has an effect on this
+    /// one.
+    #[must_use]
+    pub fn rehearsal(&self) -> Self {
+        let leases = self.leases().iter().map(|lease| Arc::new(lease.copied())).collect();
+        Self::new(Arc::new(self.route.copied()), leases, self.changed).balanced(self.balancing.afresh())
+    }
+
     /// The endpoints that `wanted` accepts as a pool for one request, none if there are none. They do not rest, since
     /// nobody can stand in for them, and hash routing, whose table would have to be made for each request, gives way
     /// to the router's algorithm.
     #[must_use]
-    pub fn part(&self, wanted: impl Fn(&Facts) -> bool) -> Option<Self> {
-        let of_it = |lease: &&Arc<Lease>| wanted(&lease.endpoint().facts);
+    pub fn part(&self, wanted: impl Fn(&Endpoint) -> bool) -> Option<Self> {
+        let of_it = |lease: &&Arc<Lease>| wanted(lease.endpoint());
         let leases: Vec<_> = self.leases().iter().filter(of_it).cloned().collect();
         let balancing = Balancing { algorithm: self.balancing.algorithm, hash: None, rests: false };
         (!leases.is_empty()).then(|| Self::new(Arc::clone(&self.route), leases, self.changed).balanced(balancing))
@@ -150,7 +167,7 @@ impl Pool {
     #[must_use]
     pub fn place_of(&self, id: &str) -> Option<usize> {
         let leases = self.leases();
-        let instance = leases.iter().position(|lease| *lease.endpoint().facts.instance_id == *id);
+        let instance = leases.iter().position(|lease| lease.endpoint().instance_id() == id);
         instance.or_else(|| self.at(id).map(|(place, _)| place)).filter(|_| !id.is_empty())
     }
 
@@ -163,6 +180,6 @@ impl Pool {
     /// The route service that the last registered endpoint named; empty if none.
     #[must_use]
     pub fn route_service_url(&self) -> &str {
-        self.leases().last().map_or("", |lease| &lease.endpoint().facts.route_service_url)
+        self.leases().last().map_or("", |lease| lease.endpoint().route_service_url())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Change, Departure, Reported, Table, hosts::Kept, routes::HostRoutes};
+use super::{Change, Departure, Reported, Table, hosts::Kept, journal::Cause, routes::HostRoutes};
 use crate::{
     failure::Fate,
     route::{
@@ -22,7 +22,7 @@ impl Table {
     /// An endpoint is known by its address. The last registration wins; the availability zone alone makes
     /// no difference (gorouter.md section 4, endpoint identity).
     pub fn register(&self, key: &RouteKey, endpoint: &Arc<Endpoint>, now: Moment, cursor_start: usize) -> Change {
-        if !self.settings.sharding.serves(&endpoint.facts.isolation_segment) {
+        if !self.settings.sharding.serves(endpoint.isolation_segment()) {
             return Change::Ignored;
         }
         self.updated_ms.store(now.as_ms(), Relaxed);
@@ -39,7 +39,7 @@ impl Table {
     /// Puts `endpoint`, which a former process knew, into the route `key`, unless something is known at its address.
     /// Until a registration confirms it, it stays only as long as [`Table::forget_unconfirmed`] is not called.
     pub fn restore(&self, key: &RouteKey, endpoint: &Arc<Endpoint>, now: Moment, cursor_start: usize) -> Change {
-        if !self.settings.sharding.serves(&endpoint.facts.isolation_segment) {
+        if !self.settings.sharding.serves(endpoint.isolation_segment()) {
             return Change::Ignored;
         }
         let there = self.hosts.read(key.host(), |routes| {
@@ -56,13 +56,14 @@ impl Table {
     ///
     /// A route whose last endpoint leaves goes with it, or stays known for the grace time.
     pub fn unregister(&self, key: &RouteKey, endpoint: &Endpoint, now: Moment) -> Departure {
-        if !self.settings.sharding.serves(&endpoint.facts.isolation_segment) {
+        if !self.settings.sharding.serves(endpoint.isolation_segment()) {
             return Departure::NotThere;
         }
         self.updated_ms.store(now.as_ms(), Relaxed);
         let removed = self.hosts.change(key.host(), |routes| {
             let Some(pool) = routes.pool(key.path()) else { return (Kept::Same, false) };
-            let Some((place, _)) = pool.at(endpoint.peer.address()) else { return (Kept::Same, false) };
+            let Some((place, lease)) = pool.at(endpoint.peer.address()) else { return (Kept::Same, false) };
+            self.journal.left(pool.route(), lease, Cause::Unregistered, now);
             let rest = without(pool, place, now);
             if rest.is_empty() && self.settings.empty_pool_grace.is_zero() {
                 (routes.without(key.path()).map_or(Kept::Nothing, Kept::New), true)
@@ -119,7 +120,7 @@ fn put(
     usual: Algorithm,
 ) -> (HostRoutes, Change) {
     let endpoint = lease.endpoint();
-    let options = endpoint.facts.options.as_deref();
+    let options = endpoint.options();
     let Some((routes, pool)) = routes.and_then(|routes| Some((routes, routes.pool(key.path())?))) else {
         let pool = Pool::new(Arc::new(Route::new(key.as_str(), cursor_start)), vec![Arc::clone(lease)], now);
         let pool = Arc::new(pool.balanced(Balancing::asked(options, usual, None)));

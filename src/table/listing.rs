@@ -9,7 +9,7 @@ use serde::{
 
 use super::threshold;
 use crate::route::{
-    endpoint::{Endpoint, Tag},
+    endpoint::{Endpoint, Tags},
     pool::Pool,
 };
 
@@ -91,30 +91,21 @@ fn is_zero(number: &f64) -> bool {
 
 impl<'a> Row<'a> {
     fn of(endpoint: &'a Endpoint, stale_threshold: Duration) -> Self {
-        let facts = &endpoint.facts;
-        let options = facts.options.as_deref();
+        let options = endpoint.options();
         Self {
             address: endpoint.peer.address(),
-            availability_zone: &facts.availability_zone,
-            protocol: facts.protocol.as_str(),
+            availability_zone: endpoint.availability_zone(),
+            protocol: endpoint.protocol().as_str(),
             tls: endpoint.peer.is_tls(),
             ttl: threshold(endpoint, stale_threshold).as_secs(),
-            route_service_url: &facts.route_service_url,
-            tags: facts.tags.as_deref().map(Tags),
-            isolation_segment: &facts.isolation_segment,
-            private_instance_id: &facts.instance_id,
-            server_cert_domain_san: &facts.server_cert_domain_san,
+            route_service_url: endpoint.route_service_url(),
+            tags: endpoint.tags(),
+            isolation_segment: endpoint.isolation_segment(),
+            private_instance_id: endpoint.instance_id(),
+            server_cert_domain_san: endpoint.server_cert_domain_san(),
             load_balancing_algorithm: options.map_or("", |options| &options.loadbalancing),
             hash_header: options.map_or("", |options| &options.hash_header),
             hash_balance: options.map_or(0.0, |options| options.hash_balance),
         }
-    }
-}
-
-struct Tags<'a>(&'a [Tag]);
-
-impl Serialize for Tags<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (&**name, &**value)))
     }
 }

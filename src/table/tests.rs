@@ -291,7 +291,7 @@ fn a_report_prunes_the_very_lease_and_no_other() {
 
     let pool = table.lookup("app.example.com", "/").unwrap();
     let lease = &pool.leases()[0];
-    assert_eq!(&*lease.endpoint().facts.server_cert_domain_san, "new");
+    assert_eq!(lease.endpoint().server_cert_domain_san(), "new");
     assert_eq!(table.report(&pool, lease, Fate::Prune, at(3)), Reported::Pruned);
     assert_eq!(table.report(&pool, lease, Fate::Prune, at(3)), Reported::Kept);
     // Without any grace the route is still known until the next prune.

@@ -93,6 +93,11 @@ impl Component {
 
     /// The payload of the next message, if one is there.
     pub(crate) fn heard(&mut self) -> Option<serde_json::Value> {
+        self.heard_bytes().map(|payload| serde_json::from_slice(&payload).unwrap())
+    }
+
+    /// The same for a payload that need not be JSON.
+    pub(crate) fn heard_bytes(&mut self) -> Option<Vec<u8>> {
         self.lines.get_ref().set_nonblocking(true).unwrap();
         let ready = self.lines.fill_buf().map(|buffer| !buffer.is_empty());
         self.lines.get_ref().set_nonblocking(false).unwrap();
@@ -106,10 +111,14 @@ impl Component {
             self.say("PONG\r\n");
             return None;
         }
+        if line.starts_with("INFO") {
+            return None;
+        }
         let size = line.trim_end().rsplit(' ').next().and_then(|size| size.parse::<usize>().ok());
         let mut payload = vec![0; size.unwrap_or_else(|| panic!("{line}")) + 2];
         self.lines.read_exact(&mut payload).unwrap();
-        Some(serde_json::from_slice(&payload).unwrap())
+        payload.truncate(payload.len() - 2);
+        Some(payload)
     }
 
     fn flush(&mut self) {

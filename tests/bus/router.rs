@@ -13,9 +13,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trueroute::{
     bus::{
-        self, Clock,
+        self, Clock, Role,
+        active_apps::ActiveApps,
         greeting::Greeting,
         link::{Link, LinkClosed, LinkError, LinkSettings},
+        ring::Ring,
         state::BusState,
         subscriber::{Policy, Subscriber},
     },
@@ -56,6 +58,15 @@ pub(crate) fn settings(servers: &[SocketAddr], login: Login) -> LinkSettings {
 impl Router {
     /// Starts one, and returns when its subscription stands.
     pub(crate) async fn start(settings: &LinkSettings) -> Result<Self, LinkError> {
+        Self::start_with(settings, Ring::default(), None).await
+    }
+
+    /// The same with a queue of its own, and telling every so often which apps were used.
+    pub(crate) async fn start_with(
+        settings: &LinkSettings,
+        ring: Ring,
+        active_apps: Option<Duration>,
+    ) -> Result<Self, LinkError> {
         let clock_ms = Arc::new(AtomicU64::new(0));
         let clock: Clock = {
             let clock_ms = Arc::clone(&clock_ms);
@@ -73,10 +84,12 @@ impl Router {
         let metrics = Metrics::new(0, Default::default());
         let subscriber = Subscriber::new(Arc::clone(&table), Policy::default());
         let greeting = Greeting::new(7, [127, 0, 0, 1].into(), Duration::from_secs(20), STALE);
+        let active_apps = active_apps.map(|every| ActiveApps { table: Arc::clone(&table), every });
+        let role = Role { subscriber, greeting, ring, active_apps };
         let stop = CancellationToken::new();
         let running = tokio::spawn({
             let (metrics, stop) = (Arc::clone(&metrics), stop.clone());
-            async move { bus::run(&link, subscriber, &greeting, &metrics, &clock, stop).await }
+            async move { bus::run(&link, role, &metrics, &clock, stop).await }
         });
         Ok(Self { table, metrics, state, clock_ms, stop, running })
     }

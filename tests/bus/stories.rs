@@ -12,14 +12,14 @@ use crate::{
     router::{Router, settings},
 };
 
-const REGISTER: &str = "router.register";
+pub(crate) const REGISTER: &str = "router.register";
 const UNREGISTER: &str = "router.unregister";
 
-fn message(port: u16, host: &str) -> Vec<u8> {
+pub(crate) fn message(port: u16, host: &str) -> Vec<u8> {
     registration(port, host).to_string().into_bytes()
 }
 
-fn registration(port: u16, host: &str) -> serde_json::Value {
+pub(crate) fn registration(port: u16, host: &str) -> serde_json::Value {
     json!({ "host": "10.0.0.1", "port": port, "uris": [host] })
 }
 
@@ -32,6 +32,8 @@ macro_rules! server {
         }
     };
 }
+
+pub(crate) use server;
 
 pub(crate) async fn registrations_come_and_go<B: Broker>() {
     let server = server!(B, None);
@@ -291,7 +293,7 @@ pub(crate) async fn an_outage_is_told_in_the_log<B: Broker>() {
 }
 
 /// Registers `host` until the router knows it: its subscription may not stand yet, or be broken.
-async fn knows(router: &Router, component: &mut Component, host: &str) {
+pub(crate) async fn knows(router: &Router, component: &mut Component, host: &str) {
     eventually(PATIENCE, || {
         component.publish(REGISTER, "", &message(1, host));
         let known = !router.endpoints(host).is_empty();
@@ -300,7 +302,7 @@ async fn knows(router: &Router, component: &mut Component, host: &str) {
     .await;
 }
 
-async fn next(component: &mut Component) -> serde_json::Value {
+pub(crate) async fn next(component: &mut Component) -> serde_json::Value {
     let mut heard = None;
     eventually(PATIENCE, || {
         heard = component.heard();

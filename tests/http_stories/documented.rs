@@ -79,9 +79,10 @@ fn tests_in(text: &str) -> BTreeSet<&str> {
 }
 
 /// Functions that tell a story over any of several servers; `list` makes tests of those it names.
-fn told_over<'t>(text: &'t str, list: &str) -> BTreeSet<&'t str> {
+fn told_over<'t>(text: &'t str, list: &'t str) -> BTreeSet<&'t str> {
     let names = text.lines().filter_map(|line| line.trim().strip_prefix("pub(crate) async fn ")?.split_once('<'));
-    let listed: BTreeSet<&str> = list.lines().filter_map(|line| line.trim().strip_suffix(',')).collect();
+    let last = |path: &'t str| path.rsplit("::").next().unwrap_or(path);
+    let listed: BTreeSet<&str> = list.lines().filter_map(|line| line.trim().strip_suffix(',')).map(last).collect();
     names.map(|(name, _)| name).filter(|name| listed.contains(name)).collect()
 }
 
@@ -150,7 +151,7 @@ fn tests_are_told_from_other_functions() {
         "#[test]\nfn one() {}\nfn two() {}\n#[tokio::test(start_paused = true)]\n#[should_panic]\nasync fn three() {}";
     assert_eq!(tests_in(text), BTreeSet::from(["one", "three"]));
     let text = "pub(crate) async fn four<B>() {}\npub(crate) async fn five<B>() {}\nfn six<B>() {}";
-    assert_eq!(told_over(text, "  four,\n six,"), BTreeSet::from(["four"]));
+    assert_eq!(told_over(text, "  stories::four,\n six,"), BTreeSet::from(["four"]));
     let page = "| a | b |\n|---|---|\n| P01 | `x::y`, `z` |\n\ntext `p::q`";
     assert_eq!(rows(page), [["P01", "`x::y`, `z`"]]);
     assert_eq!(named("`x::y`, `z`, `p::q`"), [("x", "y"), ("p", "q")]);

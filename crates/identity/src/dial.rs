@@ -121,7 +121,7 @@ impl Dialer {
         let tls = self.connection(&check, name, offer).map_err(Refusal::Other)?;
         let mut session = Session::new(io, Connection::Client(tls), Frames::default());
         match poll_fn(|cx| session.poll_handshake(cx, true)).await {
-            Ok(()) => Ok(Secured::new(session, check.certificate_requested())),
+            Ok(()) => Ok(Secured::new(session, check.certificate_requested(), check.not_after())),
             Err(broken) => Err(refusal(broken, &check)),
         }
     }
@@ -140,7 +140,7 @@ impl Dialer {
         config.client_auth_cert_resolver = check.clone();
         // The check knows the name; this one is for SNI, where an address is never sent.
         let server_name = match name.server_name() {
-            Some(server_name) => server_name.clone(),
+            Some(server_name) => server_name.to_owned(),
             None => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into()),
         };
         ClientConnection::new(Arc::new(config), server_name)

@@ -1,25 +1,17 @@
 //! The name that a peer's certificate must carry.
 //!
-//! A name is parsed once, when an endpoint registers. What rustls takes as a server name is matched by
-//! webpki and sent as SNI; anything else is compared with the DNS SANs letter by letter and sent nowhere.
-//! There is no third form: a name that cannot be matched matches nothing.
+//! What rustls takes as a server name is matched by webpki and sent as SNI; anything else is compared with the
+//! DNS SANs letter by letter and sent nowhere. There is no third form: a name that cannot be matched matches
+//! nothing. Only the text is kept, since a router knows a name for each of its endpoints and dials few of them at
+//! a time; which form it has is read where it is needed, which costs a handshake nothing that could be noticed.
 
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use rustls::pki_types::ServerName;
 
 /// A name that a certificate must carry. Cheap to clone; equal if the texts are equal.
-#[derive(Clone)]
-pub struct ExpectedName(Arc<Parsed>);
-
-struct Parsed {
-    text: Box<str>,
-    server_name: Option<ServerName<'static>>,
-}
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ExpectedName(Arc<str>);
 
 impl ExpectedName {
     /// The name as registered, or the host that is dialled where a registration names none.
@@ -29,27 +21,26 @@ impl ExpectedName {
     /// empty text matches no certificate.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-        let server_name = ServerName::try_from(bare).ok().map(|parsed| parsed.to_owned());
-        Self(Arc::new(Parsed { text: name.into(), server_name }))
+        Self(name.into())
     }
 
     /// The text of the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0.text
+        &self.0
     }
 
     /// Whether the name is an IP address, matched against IP SANs and sent without SNI.
     #[must_use]
     pub fn is_ip(&self) -> bool {
-        matches!(self.0.server_name, Some(ServerName::IpAddress(_)))
+        matches!(self.server_name(), Some(ServerName::IpAddress(_)))
     }
 
     /// The name as webpki matches it; none where only an exact comparison will do.
     #[must_use]
-    pub fn server_name(&self) -> Option<&ServerName<'static>> {
-        self.0.server_name.as_ref()
+    pub fn server_name(&self) -> Option<ServerName<'_>> {
+        let bare = self.0.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&self.0);
+        ServerName::try_from(bare).ok()
     }
 }
 
@@ -62,19 +53,5 @@ impl fmt::Display for ExpectedName {
 impl fmt::Debug for ExpectedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ExpectedName({:?})", self.as_str())
-    }
-}
-
-impl PartialEq for ExpectedName {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.text == other.0.text
-    }
-}
-
-impl Eq for ExpectedName {}
-
-impl Hash for ExpectedName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.text.hash(state);
     }
 }

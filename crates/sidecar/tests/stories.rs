@@ -21,6 +21,8 @@ mod refusals;
 mod registration;
 #[path = "stories/relaying.rs"]
 mod relaying;
+#[path = "stories/rootfs.rs"]
+mod rootfs;
 #[path = "stories/rotation.rs"]
 mod rotation;
 #[path = "stories/scene.rs"]

@@ -86,6 +86,14 @@ impl Bus {
         }
     }
 
+    /// Tells its clients that it is about to close.
+    pub fn lame_duck(&self) {
+        match self {
+            Self::Small(nats) => nats.lame_duck(),
+            Self::Real(nats) => nats.lame_duck(),
+        }
+    }
+
     /// Comes back on the same port; returns once it takes clients.
     pub fn revive(&self) {
         match self {

@@ -124,6 +124,13 @@ impl Nats {
         self.router.say(bytes.as_ref());
     }
 
+    /// Tells every client that it is about to close, as a real server in lame duck mode; it doesn't.
+    pub fn lame_duck(&self) {
+        let info = serde_json::json!({ "server_id": "TRUEROUTETESTKIT", "server_name": "testkit", "version": "2.9.10",
+            "proto": 1, "host": "127.0.0.1", "port": self.port(), "max_payload": 1_048_576, "ldm": true });
+        self.say(format!("INFO {info}\r\n"));
+    }
+
     /// Closes every connection and keeps listening.
     pub fn disconnect_clients(&self) {
         self.router.disconnect_clients();

@@ -1,7 +1,7 @@
 //! A real nats-server as a child process on 127.0.0.1: the one that `NATS_SERVER_BIN` names, else `nats-server` on PATH.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,9 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// The server runs below a shell that kills it when its standard input ends: by [`RealNats::die`], or because this
 /// process ended in a way that ran no destructor. An interrupt at the
 /// terminal reaches the shell too, which outlives it for that reason. A server left behind would keep its port and its memory.
-const GUARD: &str = r#"trap "" INT TERM HUP; "$@" & server=$!; read -r _; kill -9 "$server"; wait "$server""#;
+/// A line on its standard input makes the server a lame duck, by the signal that `nats-server --signal ldm` sends.
+const GUARD: &str = r#"trap "" INT TERM HUP; "$@" & server=$!; while read -r _; do kill -USR2 "$server"; done
+    kill -9 "$server"; wait "$server""#;
 
 /// A running nats-server. Dropping it kills the process.
 #[derive(Debug)]
@@ -87,6 +89,14 @@ impl RealNats {
     pub fn die(&self) {
         if let Some(guard) = self.guard.lock().expect("no holder panics").take() {
             end(guard);
+        }
+    }
+
+    /// Lame duck mode: it refuses new clients at once, tells those that it has, and cuts them some ten seconds later.
+    pub fn lame_duck(&self) {
+        if let Some(guard) = self.guard.lock().expect("no holder panics").as_mut() {
+            let input = guard.stdin.as_mut().expect("it is a pipe");
+            input.write_all(b"\n").expect("the guard reads");
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
         metrics::Shard,
         panics,
     },
+    route::endpoint::Endpoint,
 };
 
 /// Where a worker's exchanges are recorded.
@@ -149,7 +150,7 @@ impl Exchange {
 
     fn log(&self, sink: &Sink, status: Option<u16>, took: Duration, router_time: Duration, aborted: Option<Aborted>) {
         let headers = &self.request.headers;
-        let facts = self.endpoint.as_ref().map(|endpoint| &endpoint.facts);
+        let endpoint = self.endpoint.as_deref();
         sink.push(&Entry {
             host: host(&self.request),
             received: self.received,
@@ -162,15 +163,15 @@ impl Exchange {
             referer: field(headers, REFERER.as_str()),
             user_agent: field(headers, USER_AGENT.as_str()),
             remote_addr: &self.client.address,
-            backend_addr: self.endpoint.as_ref().map_or("", |endpoint| endpoint.peer.address()),
+            backend_addr: endpoint.map_or("", |endpoint| endpoint.peer.address()),
             x_forwarded_for: self.forwarded_for(),
             x_forwarded_proto: self.forwarded_proto(),
             request_id: &self.request_id,
             response_time: Some(took),
             gorouter_time: Some(router_time),
-            app_id: facts.map_or("", |facts| &facts.app_id),
-            app_index: facts.map_or("", |facts| &facts.instance_index),
-            instance_id: facts.map_or("", |facts| &facts.instance_id),
+            app_id: endpoint.map_or("", Endpoint::app_id),
+            app_index: endpoint.map_or("", Endpoint::instance_index),
+            instance_id: endpoint.map_or("", Endpoint::instance_id),
             router_error: self.router_error.as_deref().unwrap_or_default().as_bytes(),
             cost: self.cost.as_deref(),
             headers,

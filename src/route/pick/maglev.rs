@@ -67,7 +67,7 @@ impl Maglev {
 /// What an endpoint's share is computed from: its instance id, or its address where it has none.
 fn name(lease: &Lease) -> &str {
     let endpoint = lease.endpoint();
-    if endpoint.facts.instance_id.is_empty() { endpoint.peer.address() } else { &endpoint.facts.instance_id }
+    if endpoint.instance_id().is_empty() { endpoint.peer.address() } else { endpoint.instance_id() }
 }
 
 /// FNV-1a of 64 bits.

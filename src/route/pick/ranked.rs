@@ -43,6 +43,6 @@ fn nth(sight: &Sight<'_>, by: By<'_>, wanted: Rank, turn: usize) -> Option<usize
 fn rank(sight: &Sight<'_>, by: By<'_>, place: usize) -> Option<Rank> {
     let fit = sight.fit(place)?;
     let endpoint = sight.leases[place].endpoint();
-    let elsewhere = by.zone.is_some_and(|zone| *endpoint.facts.availability_zone != *zone);
+    let elsewhere = by.zone.is_some_and(|zone| endpoint.availability_zone() != zone);
     Some((fit, elsewhere, if by.load { endpoint.in_flight() } else { 0 }))
 }

@@ -64,7 +64,7 @@ struct Known {
 
 impl Model {
     fn register(&mut self, key: &str, endpoint: &Arc<Endpoint>, now: Moment) -> Change {
-        if !self.settings.sharding.serves(&endpoint.facts.isolation_segment) {
+        if !self.settings.sharding.serves(endpoint.isolation_segment()) {
             return Change::Ignored;
         }
         let (pool, changed) = self.routes.entry(key.to_owned()).or_default();
@@ -83,7 +83,7 @@ impl Model {
     }
 
     fn unregister(&mut self, key: &str, endpoint: &Endpoint, now: Moment) -> Departure {
-        let served = self.settings.sharding.serves(&endpoint.facts.isolation_segment);
+        let served = self.settings.sharding.serves(endpoint.isolation_segment());
         let Some((pool, changed)) = self.routes.get_mut(key).filter(|_| served) else { return Departure::NotThere };
         let before = pool.len();
         pool.retain(|known| known.endpoint.peer.address() != endpoint.peer.address());
@@ -107,7 +107,7 @@ impl Model {
                 pool.iter_mut().for_each(|known| known.seen = now);
             }
             let is_stale = |known: &Known| {
-                let asks = known.endpoint.facts.stale_threshold;
+                let asks = known.endpoint.stale_threshold();
                 let limit = if asks.is_zero() || asks > STALE { STALE } else { asks };
                 !known.endpoint.peer.is_tls() && now.since(known.seen) > limit
             };
@@ -177,7 +177,7 @@ impl Model {
 }
 
 fn shown(endpoint: &Endpoint, seen: Moment, rests: bool) -> String {
-    format!("{:?} {:?} {seen:?} {rests}", endpoint.peer, endpoint.facts)
+    format!("{:?} {:?} {seen:?} {rests}", endpoint.peer, endpoint.facts())
 }
 
 fn shown_by(table: &Table, now: Moment) -> Vec<(String, Vec<String>)> {

@@ -29,7 +29,7 @@ fn a_reader_never_sees_a_pool_of_another_host() {
                     seen.fetch_add(1, Relaxed);
                     empty.fetch_add(u64::from(pool.is_empty()), Relaxed);
                     for lease in pool.leases() {
-                        if lease.endpoint().facts.instance_id.ends_with('7') {
+                        if lease.endpoint().instance_id().ends_with('7') {
                             table.report(&pool, lease, Fate::Prune, at(1));
                         }
                     }

@@ -1,6 +1,10 @@
 //! A container as Diego's executor sets one up: bootstrap and secrets in files, renewed by rename.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 use trueroute_testkit::{
@@ -52,11 +56,16 @@ impl Door {
 impl Container {
     /// Certificates as they are when a container starts.
     pub(crate) fn new() -> Self {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// The same, with its files in a new folder of `parent`.
+    pub(crate) fn within(parent: &Path) -> Self {
         let container = Self {
             instances: Authority::new("instances"),
             routers: Authority::new("routers"),
             id: InstanceId::random(),
-            dir: Tempdir::new().unwrap(),
+            dir: Tempdir::new_in(parent).unwrap(),
         };
         container.put("id", &container.instances.instance(&container.id).issue());
         container.put("c2c", &container.instances.instance(&container.id).dns("app.apps.internal").issue());

@@ -1,0 +1,90 @@
+//! What few endpoints have to themselves: an app's protocol, zone and options are those of thousands of others.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+/// The facts of a registration that repeat from endpoint to endpoint; kept once for all that have them in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Terms {
+    pub(super) protocol: Protocol,
+    pub(super) route_service_url: Box<str>,
+    pub(super) isolation_segment: Arc<str>,
+    pub(super) availability_zone: Box<str>,
+    pub(super) stale_threshold: Duration,
+    pub(super) options: Option<Arc<Options>>,
+}
+
+impl Terms {
+    /// Whether these are the same but for the availability zone.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.protocol == other.protocol
+            && self.route_service_url == other.route_service_url
+            && self.isolation_segment == other.isolation_segment
+            && self.stale_threshold == other.stale_threshold
+            && self.options == other.options
+    }
+}
+
+/// How a route asks to be balanced (gorouter.md section 3, `options`).
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The algorithm, verbatim.
+    pub loadbalancing: Arc<str>,
+    /// The header of hash routing; empty for any other algorithm.
+    pub hash_header: Arc<str>,
+    /// How many times the average in flight an endpoint may have; zero for no bound, and for any other algorithm.
+    pub hash_balance: f64,
+}
+
+impl Options {
+    /// Whether the algorithm is one that there is; see [`super::balancing::Balancing::asked`].
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        matches!(&*self.loadbalancing, "" | "round-robin" | "least-connection" | "hash")
+    }
+
+    fn parts(&self) -> (&str, &str, u64) {
+        (&self.loadbalancing, &self.hash_header, self.hash_balance.to_bits())
+    }
+}
+
+impl PartialEq for Options {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Options {}
+
+impl Hash for Options {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+/// What an app behind an endpoint speaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1, also where the message says nothing.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// Anything else, stored as it came and spoken to as HTTP/1.1.
+    Other(Arc<str>),
+}
+
+impl Protocol {
+    /// The name as it appears in `/routes` and in messages.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+            Self::Other(name) => name,
+        }
+    }
+}
