@@ -118,6 +118,10 @@ impl Session {
         self.read_limit = bytes;
     }
 
+    pub(crate) fn set_write_limit(&mut self, bytes: usize) {
+        self.tls.set_buffer_limit(Some(bytes));
+    }
+
     /// Gives back what rustls has grown to hold records: it does so by itself, but not before the next read, and a
     /// connection that has carried bulk may never see one.
     pub(crate) fn give_back(&mut self) {

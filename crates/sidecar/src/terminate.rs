@@ -24,7 +24,7 @@ use crate::{
     dial::{DialError, dial},
     log::chain,
     presented::Presented,
-    relay::{CHUNK, End, Silence, Stream, relay},
+    relay::{End, Ends, LONG_CHUNK, Silence, Stream, relay},
     seldom::Seldom,
     settings::{Drain, Listener, OnRefused},
     stats::{Event, Stats},
@@ -42,7 +42,8 @@ pub(crate) struct Door {
 }
 
 impl Stream for Accepted {
-    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, most: usize) -> Poll<io::Result<usize>> {
+        self.set_read_limit(most);
         self.poll_read_buf(cx, into)
     }
 
@@ -66,14 +67,11 @@ impl Door {
         // Only a line needs to know what this one connection has carried.
         let own = self.access.as_ref().map(|_| (Stats::part_of(&self.stats), SystemTime::now(), Instant::now()));
         let stats = own.as_ref().map_or(&self.stats, |(own, _, _)| own);
-        let event = tokio::select! {
-            end = relay(router, app, silence, &lull, stats) => match end {
-                End::Finished => Event::RelayFinished,
-                End::RouterReset | End::AppReset => Event::RelayReset,
-                End::Idle => Event::RelayIdle,
-                End::Drained => Event::RelayDrained,
-            },
-            () = cut.cancelled() => Event::RelayDrained,
+        let event = match relay(router, app, silence, Ends { lull: &lull, cut }, stats).await {
+            End::Finished => Event::RelayFinished,
+            End::RouterReset | End::AppReset => Event::RelayReset,
+            End::Idle => Event::RelayIdle,
+            End::Drained | End::Cut => Event::RelayDrained,
         };
         self.stats.count(event);
         if let (Some(access), Some((carried, began, since))) = (&self.access, own) {
@@ -146,7 +144,7 @@ impl Door {
         };
         match pending.finish().await {
             Ok(mut router) => {
-                router.set_read_limit(CHUNK);
+                router.set_write_limit(LONG_CHUNK);
                 self.stats.count(Event::HandshakeDone);
                 let spoke = if router.speaks_tls13() { Event::SpokeTls13 } else { Event::SpokeTls12 };
                 self.stats.count(spoke);

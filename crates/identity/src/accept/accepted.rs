@@ -66,6 +66,11 @@ impl Accepted {
         self.session.set_read_limit(bytes);
     }
 
+    /// Sets how many bytes one write takes at most, all of which may wait here while the socket is full.
+    pub fn set_write_limit(&mut self, bytes: usize) {
+        self.session.set_write_limit(bytes);
+    }
+
     /// Gives back the memory that bulk has left behind. For a connection that is silent for a while: where more is on
     /// its way, it is taken again at once.
     pub fn give_back(&mut self) {
