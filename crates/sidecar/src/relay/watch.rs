@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use tokio::time::{Sleep, sleep_until};
@@ -45,21 +45,25 @@ impl Watch<'_, '_> {
                 return Poll::Ready(end);
             }
         }
-        while let Some(due) = pump.next_look(self.silence, self.draining) {
+        loop {
+            let over = self.look.as_mut().as_pin_mut().is_some_and(|look| look.poll(cx).is_ready());
+            if over {
+                pump.tidy();
+                if let Some(end) = pump.overdue(self.silence, self.draining) {
+                    return Poll::Ready(end);
+                }
+            }
+            let Some(due) = pump.next_look(self.silence, self.draining) else {
+                self.look.set(None);
+                return Poll::Pending;
+            };
             match self.look.as_mut().as_pin_mut() {
-                Some(look) if look.deadline() == due => {}
+                // Never put off: what is due moves on with the bytes and the clock, and a look that comes too early
+                // comes again.
+                Some(look) if !over && look.deadline() <= due => return Poll::Pending,
                 Some(look) => look.reset(due),
                 None => self.look.set(Some(sleep_until(due))),
             }
-            if let Some(look) = self.look.as_mut().as_pin_mut() {
-                ready!(look.poll(cx));
-            }
-            pump.tidy();
-            if let Some(end) = pump.overdue(self.silence, self.draining) {
-                return Poll::Ready(end);
-            }
         }
-        self.look.set(None);
-        Poll::Pending
     }
 }
