@@ -23,6 +23,8 @@ mod gate;
 mod lookup;
 #[path = "http_stories/message.rs"]
 mod message;
+#[path = "http_stories/metron.rs"]
+mod metron;
 #[path = "http_stories/scene.rs"]
 mod scene;
 #[path = "http_stories/status.rs"]

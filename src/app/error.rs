@@ -56,6 +56,14 @@ pub enum StartError {
     /// Buckets of a histogram.
     #[error("prometheus.meters.{0}: the bounds must increase")]
     Buckets(&'static str),
+    /// There is nobody to tell what is to be told.
+    #[error(
+        "logging.metron_address: must not be empty while enable_envelope_v1_metrics or logging.loggregator_enabled is on"
+    )]
+    MetronAddress,
+    /// The way to metron.
+    #[error("logging.metron_address: {0}")]
+    Dropsonde(#[source] io::Error),
     /// The access log.
     #[error("access_log.file: {0}")]
     AccessLog(#[from] OpenError),
@@ -100,6 +108,7 @@ impl StartError {
         match self {
             Self::Nats(_) | Self::NatsTls(_) => "nats-connection-error",
             Self::UnreadableErrorPage { .. } | Self::ErrorPage { .. } => "new-html-error-template-from-file",
+            Self::MetronAddress | Self::Dropsonde(_) => "dropsonde-initialize-error",
             Self::AccessLog(_) => "error-creating-access-logger",
             Self::Listen { key: "port", .. } => "tcp-listener-error",
             Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",

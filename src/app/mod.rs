@@ -6,6 +6,9 @@
 //! runtime, traffic on threads of its own: neither can starve the other.
 
 mod error;
+mod expiry;
+mod figures;
+mod metron;
 mod parts;
 mod preflight;
 mod reload;
@@ -103,7 +106,9 @@ impl Router {
         let nats = translate::nats_proof(&config)?.map(Proofs::new);
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let table = Arc::new(Table::new(translate::table(&config)));
-        let mut subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
+        let measures = translate::metrics(&config)?;
+        let subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
+        let mut subscriber = subscriber.with_sources(measures.sources.clone());
         let snapshot = config.snapshot.file.clone().map(Snapshot::at);
         let restored = snapshot.as_ref().map_or(0, |snapshot| warm::restore(snapshot, &mut subscriber, clock()));
         let (settings, bus) = (translate::link(&config, nats.as_ref())?, Arc::new(BusState::new()));
@@ -116,7 +121,8 @@ impl Router {
             }
             connected => Some(connected?),
         };
-        let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
+        let metrics = Metrics::with(translate::workers(&config), measures);
+        let metron = metron::open(&config, &metrics)?;
         let access_log = translate::access_log(&config)?;
         let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
@@ -132,6 +138,7 @@ impl Router {
             dialers,
             metrics,
             access_log,
+            metron,
             readiness,
             rules,
             leaving: Stopping::new(),
@@ -142,6 +149,7 @@ impl Router {
             tasks: Vec::new(),
             bus_lost,
         };
+        parts.report_to_metron();
         let (reload, asks) = Reload::channel();
         let [health_tls, metrics_tls] = parts.open_admin(&config, reload)?;
         if let Some(source) = source {
@@ -154,7 +162,9 @@ impl Router {
         }
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
-        parts.keep_table(&config, &bus, snapshot, restored > 0, &clock);
+        let record = Arc::default();
+        figures::follow(&parts, &config, &bus, &record, &clock);
+        parts.keep_table(&config, &bus, snapshot.map(|snapshot| (snapshot, record)), restored > 0, &clock);
         let table = Arc::clone(&parts.table);
         let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });
         let role = Role { subscriber, greeting, ring: Ring::default(), active_apps };
@@ -234,7 +244,7 @@ impl Router {
         let acceptor = self.acceptor;
         // A panic there has ended the accepting already; what is left to do is the same.
         let _ = tokio::task::spawn_blocking(move || acceptor.join()).await;
-        let Parts { access_log, stop, tasks, .. } = self.parts;
+        let Parts { access_log, metron, stop, tasks, .. } = self.parts;
         stop.cancel();
         for task in tasks {
             let _ = task.await;
@@ -244,6 +254,9 @@ impl Router {
         }
         if let Some(log) = access_log {
             log.flush(LAST_LINES);
+        }
+        if let Some(metron) = metron {
+            metron.flush(LAST_LINES);
         }
         let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         tracing::info!(target: "router", took, "gorouter.stopped");

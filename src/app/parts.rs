@@ -10,7 +10,7 @@ use std::{
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Addresses, StartError, status, translate, warm};
+use super::{Addresses, StartError, metron, status, translate, warm};
 use crate::{
     admin::{self, reload::Reload, secure::Renewed},
     bus::{
@@ -21,11 +21,14 @@ use crate::{
     config::Config,
     frontend::{connection::Doorway, entry::Entry, listener},
     lifecycle::{Drain, Readiness, Stopping, roster::Roster},
-    observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
+    observe::{access_log::AccessLog, dropsonde::Dropsonde, exchange::Recorder, metrics::Metrics},
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
     route::moment::Moment,
-    snapshot::{Snapshot, keeper::Keeper},
+    snapshot::{
+        Snapshot,
+        keeper::{Keeper, Record},
+    },
     table::Table,
     upstream::{Upstream, dialers::Dialers},
 };
@@ -40,6 +43,7 @@ pub(super) struct Parts {
     pub(super) dialers: Arc<Dialers>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<AccessLog>,
+    pub(super) metron: Option<Dropsonde>,
     pub(super) readiness: Readiness,
     pub(super) rules: Arc<Rules>,
     pub(super) leaving: Stopping,
@@ -104,12 +108,19 @@ impl Parts {
         Ok([health_tls, metrics_tls])
     }
 
+    /// Sets to work what tells metron the figures, if that is wished.
+    pub(super) fn report_to_metron(&mut self) {
+        if let Some(reporter) = self.metron.as_ref().and_then(Dropsonde::reporter) {
+            self.spawn(metron::report(reporter, Arc::clone(&self.metrics), self.origin, self.stop.clone()));
+        }
+    }
+
     /// Sets to work what keeps the table true beside the bus: the pruner, and the file that a next process starts from.
     pub(super) fn keep_table(
         &mut self,
         config: &Config,
         bus: &Arc<BusState>,
-        snapshot: Option<Snapshot>,
+        snapshot: Option<(Snapshot, Arc<Record>)>,
         warm: bool,
         clock: &Clock,
     ) {
@@ -125,8 +136,8 @@ impl Parts {
             let grace = config.droplet_stale_threshold;
             self.spawn(async move { once.forget_unconfirmed(grace, &metrics, &clock, stop).await });
         }
-        if let Some(snapshot) = snapshot {
-            let keeper = Keeper::new(Arc::clone(&self.table), snapshot);
+        if let Some((snapshot, record)) = snapshot {
+            let keeper = Keeper::new(Arc::clone(&self.table), snapshot).noting(record);
             self.spawn(keeper.run(config.snapshot.interval, self.stop.clone()));
         }
     }
@@ -150,6 +161,7 @@ impl Parts {
             let mut ticks = tokio::time::interval(COUNT_FILES_EVERY);
             while stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 metrics.set_file_descriptors(open_files());
+                metrics.sweep(Instant::now());
             }
         });
     }
@@ -161,12 +173,14 @@ impl Parts {
         let doorway = |index| {
             let recorder = Recorder {
                 sink: self.access_log.as_ref().map(AccessLog::sink),
+                envelopes: self.metron.as_ref().map(Dropsonde::sink),
                 aborted: config.access_log.log_aborted_exchanges.then(|| self.stop.clone()),
                 ..Recorder::counting(self.metrics.shard(index))
             };
+            let upstream = Upstream::new(Arc::clone(&self.dialers), translate::dial_times(config), limits);
             let proxy = Proxy {
                 table: Arc::clone(&self.table),
-                upstream: Upstream::new(Arc::clone(&self.dialers), translate::dial_times(config), limits),
+                upstream: upstream.counting(self.metrics.shard(index)),
                 settings: Arc::clone(&settings),
                 recorder: Arc::new(recorder),
                 origin: self.origin,

@@ -1,6 +1,6 @@
 //! What can be known about a configuration before anything is opened.
 
-use super::{StartError, rules, status, translate};
+use super::{StartError, metron, rules, status, translate};
 use crate::{config::Config, frontend::entry::Entry};
 
 /// Everything that would keep a router with this configuration from starting, as far as that shows without a network:
@@ -14,6 +14,7 @@ pub fn preflight(config: &Config) -> Vec<StartError> {
         status::health_tls(config).map(drop),
         status::metrics_tls(config).map(drop),
         rules::error_page(config).map(drop),
+        metron::check(config),
         translate::buckets(&config.prometheus.meters).map(drop),
     ]
     .into_iter()

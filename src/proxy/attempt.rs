@@ -55,6 +55,7 @@ impl Proxy {
             let failed = match self.try_endpoint(exchange, lease.endpoint(), prepared, body, now).await {
                 Ok((reply, facts)) => {
                     note_cost(exchange, &facts, now);
+                    tell(exchange, &reply, now);
                     return Ok(reply);
                 }
                 Err(failed) => failed,
@@ -148,6 +149,12 @@ impl Proxy {
         failed: &SendFailed<RequestBody>,
         verdict: Verdict,
     ) {
+        if failed.facts.connected && !failed.facts.reused {
+            exchange.shard().count(Tally::UpstreamOpened);
+        }
+        if let Failure::RefusedLate(refusal) = failed.failure.root() {
+            exchange.shard().endpoint_handshake(failures::handshake(refusal));
+        }
         if let Some(prevented) = failures::prevented(&failed.failure) {
             exchange.shard().misroute_prevented(prevented);
         }
@@ -166,6 +173,7 @@ impl Proxy {
         let fate = if refused { Fate::Prune } else { verdict.fate };
         match self.table.report(pool, lease, fate, now) {
             Reported::Pruned => {
+                exchange.shard().pruned();
                 self.table.journal().left(pool.route(), lease, Cause::failed(verdict.reason, &error), now);
                 tracing::info!(
                     target: "registry",
@@ -210,6 +218,16 @@ fn note_cost(exchange: &mut Exchange, facts: &Facts, begun: std::time::Instant) 
     if exchange.shows_cost() {
         let Timings { dns, dial, tls, local, .. } = facts.timings();
         exchange.attempt_answered(Cost { backend: Some(begun.elapsed()), dns, dial, tls, local, ..Cost::default() });
+    }
+}
+
+/// Tells of the answered attempt, begun at `begun`, whoever asks about attempts.
+fn tell(exchange: &Exchange, reply: &Reply<RequestBody>, begun: std::time::Instant) {
+    if exchange.tells_attempts() {
+        let (Reply::Response(head, _) | Reply::Switched(head, ..)) = reply;
+        let length =
+            head.headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        exchange.tell_attempt(begun.elapsed(), head.status.as_u16(), length.unwrap_or_default());
     }
 }
 

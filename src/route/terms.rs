@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use super::source::Source;
+
 /// The facts of a registration that repeat from endpoint to endpoint; kept once for all that have them in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Terms {
@@ -15,6 +17,8 @@ pub(super) struct Terms {
     pub(super) availability_zone: Box<str>,
     pub(super) stale_threshold: Duration,
     pub(super) options: Option<Arc<Options>>,
+    /// Whose latencies these are, where applications are told apart; from a tag, and so no fact of its own.
+    pub(super) source: Option<Arc<Source>>,
 }
 
 impl Terms {
