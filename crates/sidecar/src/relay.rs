@@ -48,12 +48,6 @@ const JUST_SPOKE: Duration = Duration::from_secs(1);
 /// still has to send.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
-/// More than this in one chunk leaves a buffer behind ...
-const BULK: usize = 4 * 1024;
-
-/// ... which is given back after so long without any: an idle connection must not keep it, a busy one not lose it.
-const TIDY_AFTER: Duration = Duration::from_secs(1);
-
 /// How long an orderly close may take on a connection that nobody uses.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -61,9 +55,6 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) trait Stream: AsyncWrite + Unpin {
     /// Reads at most about `most` bytes to the end of `into` and tells how many; 0 is the end of the stream.
     fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, most: usize) -> Poll<io::Result<usize>>;
-
-    /// Gives back memory that bulk has left behind.
-    fn give_back(&mut self) {}
 
     /// Makes the coming drop a reset. Failing to do so leaves an ordinary close.
     fn reset_on_drop(&self);
@@ -121,8 +112,8 @@ where
         if let Poll::Ready(end) = pump.poll(cx) {
             return Poll::Ready(end);
         }
-        match doorway.answer(cx, pump.bulk_has_begun()) {
-            Some(bell) => watch.poll(&mut Context::from_waker(bell), &mut pump),
+        match doorway.answer(cx) {
+            Some(bell) => watch.poll(&mut Context::from_waker(bell), &pump),
             None => Poll::Pending,
         }
     })
@@ -140,16 +131,6 @@ enum Spoke {
     App,
 }
 
-/// What bulk has left behind.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Bulk {
-    #[default]
-    None,
-    /// Some, and nobody has been told.
-    Fresh,
-    Known,
-}
-
 struct Pump<'s, R, A> {
     router: R,
     app: A,
@@ -157,7 +138,6 @@ struct Pump<'s, R, A> {
     downward: Way,
     last: (Spoke, Instant),
     app_spoke: Option<Instant>,
-    bulk: Bulk,
     stats: &'s Stats,
 }
 
@@ -175,24 +155,6 @@ where
             downward: Way::default(),
             last: (Spoke::Nobody, Instant::now()),
             app_spoke: None,
-            bulk: Bulk::default(),
-        }
-    }
-
-    /// Whether there is memory to be given back later that nobody has been told of yet.
-    fn bulk_has_begun(&mut self) -> bool {
-        let fresh = self.bulk == Bulk::Fresh;
-        if fresh {
-            self.bulk = Bulk::Known;
-        }
-        fresh
-    }
-
-    /// Gives back what bulk has left behind, if there was none for a while.
-    fn tidy(&mut self) {
-        if self.bulk != Bulk::None && self.last.1.elapsed() >= TIDY_AFTER {
-            self.router.give_back();
-            self.bulk = Bulk::None;
         }
     }
 
@@ -215,9 +177,6 @@ where
         let moved = self.upward.take_moved();
         if moved > 0 {
             self.stats.count_upward(moved);
-            if moved > BULK && self.bulk == Bulk::None {
-                self.bulk = Bulk::Fresh;
-            }
             self.last = (Spoke::Router, Instant::now());
         }
         match up {
@@ -232,9 +191,6 @@ where
     fn next_look(&self, silence: Silence, draining: bool) -> Option<Instant> {
         let (_, since) = self.last;
         let idle = silence.idle.map(|idle| since + idle);
-        // The last bytes move on without notice, so the look may come too early, and then comes again.
-        let tidy = (self.bulk != Bulk::None).then(|| Instant::now().max(since + TIDY_AFTER));
-        let idle = idle.into_iter().chain(tidy).min();
         if !draining {
             return idle;
         }

@@ -48,10 +48,6 @@ impl Stream for Accepted {
         self.poll_read_buf(cx, into)
     }
 
-    fn give_back(&mut self) {
-        Accepted::give_back(self);
-    }
-
     fn reset_on_drop(&self) {
         self.socket().reset_on_drop();
     }

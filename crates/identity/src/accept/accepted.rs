@@ -13,19 +13,18 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{peer_identity::PeerIdentity, session::Session};
+use super::served::Served;
+use crate::peer_identity::PeerIdentity;
 
 /// Proof that a caller has shown what the mode demands. Made by [`Pending::finish`](super::Pending::finish)
 /// and nowhere else.
 pub struct Accepted {
-    session: Session,
+    session: Served,
     caller: Option<Arc<PeerIdentity>>,
 }
 
 impl Accepted {
-    pub(super) fn new(mut session: Session, caller: Option<Arc<PeerIdentity>>) -> Self {
-        // Certificates are larger than most of what follows.
-        session.give_back();
+    pub(super) fn new(session: Served, caller: Option<Arc<PeerIdentity>>) -> Self {
         Self { session, caller }
     }
 
@@ -69,12 +68,6 @@ impl Accepted {
     /// Sets how many bytes one write takes at most, all of which may wait here while the socket is full.
     pub fn set_write_limit(&mut self, bytes: usize) {
         self.session.set_write_limit(bytes);
-    }
-
-    /// Gives back the memory that bulk has left behind. For a connection that is silent for a while: where more is on
-    /// its way, it is taken again at once.
-    pub fn give_back(&mut self) {
-        self.session.give_back();
     }
 
     /// Closes with a TCP reset, to pass on a reset by the app.

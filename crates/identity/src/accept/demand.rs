@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, Connection, DigitallySignedStruct, DistinguishedName, Error, HandshakeKind, ServerConfig,
+    CertificateError, CommonState, DigitallySignedStruct, DistinguishedName, Error, HandshakeKind, ServerConfig,
     SignatureScheme,
     client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, aws_lc_rs::Ticketer},
@@ -131,7 +131,7 @@ impl Demand {
 
     /// Who the caller of a finished handshake is. A resumed session brings its certificate from the
     /// ticket, past the verifier, so it is judged here.
-    pub(super) fn caller(&self, tls: &Connection) -> Result<Option<Arc<PeerIdentity>>, AcceptRefusal> {
+    pub(super) fn caller(&self, tls: &CommonState) -> Result<Option<Arc<PeerIdentity>>, AcceptRefusal> {
         let Some(strict) = &self.terms.strict else {
             return Ok(None);
         };

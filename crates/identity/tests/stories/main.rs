@@ -12,5 +12,6 @@ mod invariants;
 mod known_callers;
 mod late_refusal;
 mod names;
+mod pieces;
 mod renewal;
 mod streaming;

@@ -35,8 +35,8 @@ impl Wake for Bell {
 pub(super) struct Doorway(Option<(Arc<Bell>, Waker)>);
 
 impl Doorway {
-    /// The waker to ask everything seldom with, if there is reason to: the bell was rung, or hangs newly, or `anyway`.
-    pub(super) fn answer(&mut self, cx: &Context<'_>, anyway: bool) -> Option<&Waker> {
+    /// The waker to ask everything seldom with, if there is reason to: the bell was rung, or hangs newly.
+    pub(super) fn answer(&mut self, cx: &Context<'_>) -> Option<&Waker> {
         let hangs = self.0.as_ref().is_some_and(|(bell, _)| bell.relay.will_wake(cx.waker()));
         if !hangs {
             let bell = Arc::new(Bell { rung: AtomicBool::new(false), relay: cx.waker().clone() });
@@ -45,7 +45,7 @@ impl Doorway {
         let (bell, waker) = self.0.as_ref()?;
         // Looked at before it is written to: it is hardly ever rung.
         let rung = bell.rung.load(Ordering::Acquire) && bell.rung.swap(false, Ordering::AcqRel);
-        (rung || !hangs || anyway).then_some(waker)
+        (rung || !hangs).then_some(waker)
     }
 }
 
@@ -67,13 +67,12 @@ mod tests {
         let relay = Waker::from(Arc::clone(&woken));
         let cx = Context::from_waker(&relay);
         let mut doorway = Doorway::default();
-        let bell = doorway.answer(&cx, false).cloned().unwrap();
-        assert!(doorway.answer(&cx, false).is_none());
-        assert!(doorway.answer(&cx, true).is_some());
+        let bell = doorway.answer(&cx).cloned().unwrap();
+        assert!(doorway.answer(&cx).is_none());
         bell.wake_by_ref();
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
-        assert!(doorway.answer(&cx, false).is_some());
-        assert!(doorway.answer(&cx, false).is_none());
+        assert!(doorway.answer(&cx).is_some());
+        assert!(doorway.answer(&cx).is_none());
     }
 
     #[test]
@@ -81,8 +80,8 @@ mod tests {
         let (here, there) = (Arc::new(Counting(0.into())), Arc::new(Counting(0.into())));
         let (first, second) = (Waker::from(Arc::clone(&here)), Waker::from(Arc::clone(&there)));
         let mut doorway = Doorway::default();
-        doorway.answer(&Context::from_waker(&first), false).unwrap();
-        let bell = doorway.answer(&Context::from_waker(&second), false).cloned().unwrap();
+        doorway.answer(&Context::from_waker(&first)).unwrap();
+        let bell = doorway.answer(&Context::from_waker(&second)).cloned().unwrap();
         bell.wake();
         assert_eq!((here.0.load(Ordering::Relaxed), there.0.load(Ordering::Relaxed)), (0, 1));
     }

@@ -31,7 +31,7 @@ pub(super) struct Watch<'p, 't> {
 
 impl Watch<'_, '_> {
     /// Ready when the relay is to end. Pending wakes `cx` when there is reason to ask again.
-    pub(super) fn poll<R, A>(&mut self, cx: &mut Context<'_>, pump: &mut Pump<'_, R, A>) -> Poll<End>
+    pub(super) fn poll<R, A>(&mut self, cx: &mut Context<'_>, pump: &Pump<'_, R, A>) -> Poll<End>
     where
         R: Stream,
         A: Stream,
@@ -47,11 +47,8 @@ impl Watch<'_, '_> {
         }
         loop {
             let over = self.look.as_mut().as_pin_mut().is_some_and(|look| look.poll(cx).is_ready());
-            if over {
-                pump.tidy();
-                if let Some(end) = pump.overdue(self.silence, self.draining) {
-                    return Poll::Ready(end);
-                }
+            if over && let Some(end) = pump.overdue(self.silence, self.draining) {
+                return Poll::Ready(end);
             }
             let Some(due) = pump.next_look(self.silence, self.draining) else {
                 self.look.set(None);

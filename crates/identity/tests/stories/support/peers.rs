@@ -9,7 +9,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
@@ -179,6 +179,14 @@ impl RustlsClient {
         io: TcpStream,
         name: &'static str,
     ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        self.connect_over(io, name).await
+    }
+
+    pub(crate) async fn connect_over<I: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: I,
+        name: &'static str,
+    ) -> io::Result<tokio_rustls::client::TlsStream<I>> {
         let connector = tokio_rustls::TlsConnector::from(self.config.clone());
         connector.connect(name.try_into().unwrap(), io).await
     }
