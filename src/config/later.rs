@@ -13,12 +13,9 @@ impl Config {
         [
             ("status.host", ours.status.host != d.status.host),
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
-            ("skip_ssl_validation", ours.skip_ssl_validation),
-            ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
             ("oauth", ours.oauth != d.oauth),
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
-            ("route_services", ours.route_services != d.route_services),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))
