@@ -244,8 +244,8 @@ fn header_limit_above_the_cap_is_capped_with_a_warning() {
 
 #[test]
 fn what_is_not_acted_on_is_listed() {
-    let config = good("debug_addr: a:1\noauth: {port: 2}\nport: 1\nzone: z");
-    assert_eq!(config.not_acted_on(), ["debug_addr", "oauth"]);
+    let config = good("skip_ssl_validation: true\noauth: {port: 2}\nport: 1\nzone: z");
+    assert_eq!(config.not_acted_on(), ["skip_ssl_validation", "oauth"]);
 }
 
 #[test]
@@ -277,6 +277,10 @@ fn every_example_file_parses_without_a_warning() {
     let mut names = vec![];
     for entry in std::fs::read_dir(&dir).unwrap() {
         let path = entry.unwrap().path();
+        // Not the router's: what Prometheus and Grafana read, which tests/metrics holds to the page.
+        if path.ends_with("alerts.yml") || path.ends_with("grafana-dashboard.json") {
+            continue;
+        }
         let parsed = load(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert_eq!(parsed.warnings, [], "{}", path.display());
         names.push(path.file_name().unwrap().to_string_lossy().into_owned());
