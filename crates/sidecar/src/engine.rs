@@ -280,7 +280,7 @@ async fn accept(
                 connections.spawn(async move {
                     let _permit = permit;
                     one(&door, stream, peer, place, &cut).await;
-                    leftovers.expect();
+                    leftovers.add();
                 });
             }
             Err(error) => {

@@ -25,7 +25,7 @@ pub(crate) struct Leftovers {
 
 impl Leftovers {
     /// A connection of this thread has ended. Needs a tokio runtime.
-    pub(crate) fn expect(&self) {
+    pub(crate) fn add(&self) {
         if self.expected.swap(true, Relaxed) {
             return;
         }
@@ -55,8 +55,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_many_connections_leave_is_given_back_once() {
         let leftovers = Leftovers::default();
-        leftovers.expect();
-        leftovers.clone().expect();
+        leftovers.add();
+        leftovers.clone().add();
         assert!(leftovers.expected.load(Relaxed));
         sleep(AFTER + Duration::from_millis(1)).await;
         assert!(!leftovers.expected.load(Relaxed));

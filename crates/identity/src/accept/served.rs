@@ -15,7 +15,7 @@ use bytes::{Buf, BytesMut};
 use rustls::{
     CommonState, Error,
     server::{ServerConnectionData, UnbufferedServerConnection},
-    unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic},
+    unbuffered::{ConnectionState, EncryptError, UnbufferedStatus, WriteTraffic},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -35,6 +35,12 @@ const RECORD: usize = 16 * 1024;
 
 /// What one write takes at most, unless told otherwise.
 const WRITE_LIMIT: usize = 64 * 1024;
+
+mod dead;
+mod room;
+
+use dead::Dead;
+use room::put;
 
 thread_local! {
     static ARRIVING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -58,21 +64,6 @@ pub(super) struct Served {
     at_eof: bool,
     close_notify_sent: bool,
     dead: Option<Dead>,
-}
-
-/// Why nothing more can be read. Kept, because the kernel tells of a reset once and then claims an EOF.
-enum Dead {
-    Tls(Error),
-    Io(io::ErrorKind),
-}
-
-impl Dead {
-    fn error(&self) -> io::Error {
-        match self {
-            Self::Tls(cause) => io::Error::new(io::ErrorKind::InvalidData, cause.clone()),
-            Self::Io(kind) => (*kind).into(),
-        }
-    }
 }
 
 impl Served {
@@ -286,7 +277,8 @@ impl Served {
             let before = self.unfinished.len();
             let room = before + limit.clamp(SMALLEST_READ, SCRATCH);
             if arriving.len() < room {
-                arriving.resize(room, 0);
+                // Not `resize`, which would touch all of it.
+                *arriving = vec![0; room];
             }
             let mut free = ReadBuf::new(&mut arriving[before..room]);
             if let Err(error) = ready!(Pin::new(&mut self.io).poll_read(cx, &mut free)) {
@@ -315,7 +307,8 @@ impl Served {
                         text.extend_from_slice(record.payload);
                         discard += record.discard;
                     }
-                    Ok(true)
+                    // Most of what arrives is one record.
+                    Ok(done + discard < wire.len() || self.tls.wants_write())
                 }
                 Ok(ConnectionState::EncodeTlsData(mut record)) => {
                     let used = self.unsent.len();
@@ -440,53 +433,4 @@ impl Served {
 
 fn failed(error: Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-/// Why nothing was put into a buffer.
-enum Unput {
-    /// This many bytes are needed.
-    TooSmall(usize),
-    /// It never can be.
-    Never,
-}
-
-impl From<EncodeError> for Unput {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::InsufficientSize(size) => Self::TooSmall(size.required_size),
-            EncodeError::AlreadyEncoded => Self::Never,
-        }
-    }
-}
-
-impl From<EncryptError> for Unput {
-    fn from(error: EncryptError) -> Self {
-        match error {
-            EncryptError::InsufficientSize(size) => Self::TooSmall(size.required_size),
-            EncryptError::EncryptExhausted => Self::Never,
-        }
-    }
-}
-
-/// Puts something into `buffer` from `used` on, where it finds `room` bytes or as many as it asks for. Returns where
-/// it ends.
-fn put(
-    buffer: &mut Vec<u8>,
-    used: usize,
-    room: usize,
-    mut write: impl FnMut(&mut [u8]) -> Result<usize, Unput>,
-) -> io::Result<usize> {
-    let mut room = room;
-    for _ in 0..2 {
-        if buffer.len() < used + room {
-            buffer.resize(used + room, 0);
-        }
-        match write(&mut buffer[used..]) {
-            Ok(count) => return Ok(used + count),
-            Err(Unput::TooSmall(needed)) => room = needed,
-            Err(Unput::Never) => break,
-        }
-    }
-    // The keys are used up, and TLS 1.2 has no way to change them.
-    Err(io::ErrorKind::BrokenPipe.into())
 }
