@@ -6,6 +6,7 @@
 //! runtime, traffic on threads of its own: neither can starve the other.
 
 mod error;
+mod fetcher;
 mod parts;
 mod preflight;
 mod reload;
@@ -117,6 +118,7 @@ impl Router {
             connected => Some(connected?),
         };
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
+        let feed = fetcher::connect(&config, &table, &metrics, &clock, restored > 0).await?;
         let access_log = translate::access_log(&config)?;
         let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
@@ -155,6 +157,7 @@ impl Router {
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         parts.keep_table(&config, &bus, snapshot, restored > 0, &clock);
+        parts.follow_routing_api(feed);
         let table = Arc::clone(&parts.table);
         let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });
         let role = Role { subscriber, greeting, ring: Ring::default(), active_apps };

@@ -24,6 +24,7 @@ use crate::{
     observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
+    routing_api::RoutingApi,
     snapshot::{Snapshot, keeper::Keeper},
     table::Table,
     upstream::{Upstream, dialers::Dialers},
@@ -121,6 +122,12 @@ impl Parts {
         if let Some(snapshot) = snapshot {
             let keeper = Keeper::new(Arc::clone(&self.table), snapshot);
             self.spawn(keeper.run(config.snapshot.interval, self.stop.clone()));
+        }
+    }
+
+    pub(super) fn follow_routing_api(&mut self, feed: Option<RoutingApi>) {
+        if let Some(feed) = feed {
+            self.spawn(feed.run(self.stop.clone()));
         }
     }
 

@@ -130,6 +130,20 @@ numbered! {
     }
 }
 
+numbered! {
+    /// What failed about the Routing API.
+    RoutingApiError {
+        /// A request for a token.
+        Token => "token_fetch",
+        /// A request for all routes.
+        Fetch => "routes_fetch",
+        /// A subscription to events, or the stream of them.
+        Events => "subscribe_events",
+        /// An entry that is none.
+        Entry => "entry",
+    }
+}
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -156,6 +170,7 @@ struct Control {
     /// That succeeded, and that failed.
     reloads: [AtomicU64; 2],
     panics: AtomicU64,
+    routing_api_errors: [AtomicU64; RoutingApiError::ALL.len()],
     encoding_errors: AtomicU64,
     log_lines_dropped: OnceLock<DropCount>,
     access_log_dropped: OnceLock<Vec<DropCount>>,
@@ -180,6 +195,7 @@ impl Metrics {
             file_descriptors: AtomicU64::default(),
             reloads: Default::default(),
             panics: AtomicU64::default(),
+            routing_api_errors: Default::default(),
             encoding_errors: AtomicU64::default(),
             log_lines_dropped: OnceLock::new(),
             access_log_dropped: OnceLock::new(),
@@ -243,6 +259,11 @@ impl Metrics {
     /// Sets how many bus messages were lost because the queue was full.
     pub fn set_total_dropped_messages(&self, count: u64) {
         self.control.total_dropped_messages.store(count, Ordering::Relaxed);
+    }
+
+    /// Counts a failure of the Routing API.
+    pub fn routing_api_failed(&self, what: RoutingApiError) {
+        self.control.routing_api_errors[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sets how many file descriptors the process has open.

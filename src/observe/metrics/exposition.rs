@@ -9,7 +9,7 @@ use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::layout::{STATUS_GROUPS, Series};
-use super::{Metrics, Prevented, RegistryAction, Retry, Tally};
+use super::{Metrics, Prevented, RegistryAction, Retry, RoutingApiError, Tally};
 use crate::observe::spool::DropCount;
 use crate::route::component::Component;
 
@@ -113,6 +113,13 @@ fn control(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         "unregistry_message",
         "Unregistrations applied, by component.",
         by_component(|component| read(&control.unregistered[component.index()])),
+    ));
+    let failed = RoutingApiError::ALL.iter().map(|&what| (what, read(&control.routing_api_errors[what as usize])));
+    let failed = failed.filter(|(_, value)| *value > 0);
+    families.push(counters(
+        "trueroute_routing_api_errors_total",
+        "Failures of the Routing API and of UAA, by what was asked for.",
+        failed.map(|(what, value)| counter(&[("what", what.name())], value)).collect(),
     ));
     let rejected = control.registrations_rejected.lock().unwrap_or_else(PoisonError::into_inner);
     families.push(counters(
