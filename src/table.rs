@@ -6,9 +6,11 @@
 
 mod apply;
 mod hosts;
+pub mod journal;
 pub mod listing;
 mod prune;
 mod routes;
+pub mod survey;
 
 use std::{
     collections::BTreeSet,
@@ -21,6 +23,7 @@ use std::{
 
 use crate::route::{balancing::Algorithm, endpoint::Endpoint, moment::Moment, pool::Pool, uri::Target};
 use hosts::Hosts;
+use journal::Journal;
 use listing::Listing;
 
 /// What the table is told by the configuration.
@@ -120,13 +123,19 @@ pub struct Table {
     settings: Settings,
     hosts: Hosts,
     updated_ms: AtomicU64,
+    journal: Journal,
 }
 
 impl Table {
     /// An empty table.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, hosts: Hosts::default(), updated_ms: AtomicU64::new(Moment::default().as_ms()) }
+        Self {
+            settings,
+            hosts: Hosts::default(),
+            updated_ms: AtomicU64::new(Moment::default().as_ms()),
+            journal: Journal::default(),
+        }
     }
 
     /// The pool for a request's Host header (a port is cut off) and escaped path (without the query).
@@ -146,6 +155,12 @@ impl Table {
         let mut pools = Vec::new();
         self.hosts.each(|_, routes| pools.extend_from_slice(routes.pools()));
         Listing::new(pools, self.settings.stale_threshold)
+    }
+
+    /// What is remembered of departures, failures and proofs.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// A number that is another one after every change but that of freshness.

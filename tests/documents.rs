@@ -17,6 +17,7 @@ use clap::CommandFactory;
 use page::{blocks, code_words, commands, links, rows, section};
 use rustls::AlertDescription;
 use trueroute::{
+    cli::words,
     config::{self, RouteIntegrity},
     failure::{BadResponse, BrokenConnection, DialError, Failure, Http2Error},
     observe::metrics::Metrics,
@@ -24,7 +25,7 @@ use trueroute::{
 };
 use trueroute_identity::{ExpectedName, Refusal, refusal::Untrusted};
 
-const PAGES: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/compatibility.md"];
+const PAGES: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/compatibility.md", "docs/admin.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -222,6 +223,18 @@ fn every_failure_but_a_wrong_switch_names_itself_in_the_answer() {
         let bare = matches!(failure, Failure::Switched);
         assert_eq!(answer.router_error.is_none_or(|error| error.is_empty()), bare, "{failure:?}");
         assert!(answer.body.is_none_or(|body| body.starts_with(&answer.status.to_string())), "{failure:?}");
+    }
+}
+
+/// `trueroute why` tells the failures of endpoints in plain words.
+#[test]
+fn every_failure_of_an_endpoint_has_words() {
+    for failure in failures() {
+        let reason = failure.verdict().reason;
+        let of_the_request = failure.answer().router_error.is_none_or(|error| !error.starts_with("endpoint_failure"))
+            || matches!(failure, Failure::ClientGone | Failure::MalformedBody | Failure::NoEndpointLeft);
+        let is_told = !words::failure(reason).is_empty();
+        assert!(of_the_request && reason != "switched" || is_told, "{reason}");
     }
 }
 

@@ -23,6 +23,8 @@ mod gate;
 mod lookup;
 #[path = "http_stories/message.rs"]
 mod message;
+#[path = "http_stories/metron.rs"]
+mod metron;
 #[path = "http_stories/routing_api.rs"]
 mod routing_api;
 #[path = "http_stories/scene.rs"]

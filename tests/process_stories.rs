@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story whose scene cannot be set must stop there")]
 
+#[path = "process_stories/asking.rs"]
+mod asking;
 #[path = "process_stories/commands.rs"]
 mod commands;
 #[path = "process_stories/draining.rs"]

@@ -1,4 +1,4 @@
-//! The listing of the table, for operators who know the password (gorouter.md §10).
+//! The table, for operators who know the password (gorouter.md §10, and docs/admin.md for what Gorouter has not).
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, request};
 use subtle::ConstantTimeEq as _;
 
 use super::{
+    pools::{self, Sources},
     reload::Reload,
     server::{self, Page, Port, Site},
 };
@@ -22,14 +23,21 @@ pub struct Login {
     pub password: String,
 }
 
-/// Answers `/routes` with what `listing` returns, a JSON text, and lets `/reload` ask for a reload, until the port is
-/// told to stop. `listing` runs on a thread of its own.
-pub async fn serve(port: Port, login: Login, listing: impl Fn() -> String + Send + Sync + 'static, reload: Reload) {
-    server::serve(port, RoutesPort { login, listing: Arc::new(listing), reload }).await;
+/// Answers `/routes` with what `listing` returns, a JSON text, `/pools` and `/why` from `sources`, and lets `/reload` ask
+/// for a reload, until the port is told to stop. `listing` runs on a thread of its own.
+pub async fn serve(
+    port: Port,
+    login: Login,
+    sources: Sources,
+    listing: impl Fn() -> String + Send + Sync + 'static,
+    reload: Reload,
+) {
+    server::serve(port, RoutesPort { login, sources, listing: Arc::new(listing), reload }).await;
 }
 
 struct RoutesPort<F> {
     login: Login,
+    sources: Sources,
     listing: Arc<F>,
     reload: Reload,
 }
@@ -47,6 +55,8 @@ impl<F: Fn() -> String + Send + Sync + 'static> Site for RoutesPort<F> {
                 let listing = Arc::clone(&self.listing);
                 server::made("application/json", move || listing()).await
             }
+            "/pools" => pools::pools(&self.sources, request),
+            "/why" => pools::why(&self.sources, request).await,
             "/reload" => self.reload.answer(&request.method).await,
             _ => server::not_found(),
         }

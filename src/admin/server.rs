@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request, Response, StatusCode, request};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,7 +22,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::secure::Renewed;
+use super::{content::Content, secure::Renewed};
 
 /// What one port and one connection may take.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +60,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long to wait when accepting fails: the cause, usually a lack of descriptors, does not pass at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) type Page = Response<Full<Bytes>>;
+pub(super) type Page = Response<Content>;
 
 /// What a port answers.
 pub(super) trait Site: Send + Sync + 'static {
@@ -146,8 +145,8 @@ where
 }
 
 /// A page of plain text.
-pub(super) fn text(status: StatusCode, body: &'static str) -> Page {
-    let mut page = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Page {
+    let mut page = Response::new(Content::of(body));
     *page.status_mut() = status;
     page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     page
@@ -161,7 +160,7 @@ pub(super) fn empty(status: StatusCode) -> Page {
 }
 
 /// An error as plain text that no browser may take for anything else.
-pub(super) fn error(status: StatusCode, body: &'static str) -> Page {
+pub(super) fn error(status: StatusCode, body: impl Into<Bytes>) -> Page {
     let mut page = text(status, body);
     page.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     page
@@ -176,7 +175,7 @@ pub(super) fn other_methods(allowed: &'static str) -> Page {
 
 /// A page of JSON, or of plain text.
 pub(super) fn told(status: StatusCode, content_type: &'static str, body: String) -> Page {
-    let mut page = Response::new(Full::new(Bytes::from(body)));
+    let mut page = Response::new(Content::of(body));
     *page.status_mut() = status;
     page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     page.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -191,7 +190,7 @@ pub(super) fn not_found() -> Page {
 pub(super) async fn made(content_type: &'static str, make: impl FnOnce() -> String + Send + 'static) -> Page {
     match tokio::task::spawn_blocking(make).await {
         Ok(body) => {
-            let mut page = Response::new(Full::new(Bytes::from(body)));
+            let mut page = Response::new(Content::of(body));
             page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             page
         }
@@ -200,6 +199,16 @@ pub(super) async fn made(content_type: &'static str, make: impl FnOnce() -> Stri
             error(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error\n")
         }
     }
+}
+
+/// A page that `make` hands over part by part, on a thread of its own, as fast as the client takes it.
+pub(super) fn streamed(
+    content_type: &'static str,
+    make: impl FnOnce(&mut dyn FnMut(Bytes) -> bool) + Send + 'static,
+) -> Page {
+    let mut page = Response::new(Content::made(make));
+    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    page
 }
 
 /// A stream whose peer must take what is written within a time: from the first write that it does not take until

@@ -13,9 +13,18 @@ use tokio_util::sync::CancellationToken;
 use super::reload::Reload;
 use super::routes::Login;
 use super::{Limits, Port};
-use super::{health, metrics, routes};
+use super::{health, metrics, pools, routes, view::Rules};
 use crate::lifecycle::Readiness;
 use crate::observe::metrics::{Buckets, Metrics};
+use crate::route::{
+    balancing::Algorithm,
+    endpoint::{Endpoint, Facts},
+    moment::Moment,
+    peer::{Identity, Peer},
+    pick,
+    uri::RouteKey,
+};
+use crate::table::{Settings, Sharding, Table};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -47,9 +56,22 @@ async fn health_port(readiness: &Readiness, limits: Limits) -> Served {
     port(limits, |port| health::serve(port, readiness)).await
 }
 
+/// An empty table.
+fn sources() -> pools::Sources {
+    let settings = Settings {
+        stale_threshold: Duration::from_secs(120),
+        empty_pool_grace: Duration::ZERO,
+        sharding: Sharding::All,
+        balancing: Algorithm::RoundRobin,
+    };
+    let rules =
+        Rules { pick: pick::Limits::default(), max_attempts: 3, empty_pool_is_503: false, has_certificate: false };
+    pools::Sources { table: Arc::new(Table::new(settings)), clock: Arc::new(Moment::default), rules: Arc::new(rules) }
+}
+
 async fn routes_port(password: &str, limits: Limits, listing: impl Fn() -> String + Send + Sync + 'static) -> Served {
     let login = Login { user: "admin".into(), password: password.into() };
-    port(limits, |port| routes::serve(port, login, listing, Reload::channel().0)).await
+    port(limits, |port| routes::serve(port, login, sources(), listing, Reload::channel().0)).await
 }
 
 /// Sends `request` on a connection of its own and reads to the end.
@@ -300,4 +322,58 @@ async fn a_stopped_port_ends_its_exchanges_and_closes() {
     drop(release.0);
     timeout(PATIENCE, &mut port.served).await.unwrap().unwrap();
     assert!(running.await.unwrap().ends_with("\r\n\r\n{}"));
+}
+
+/// `/pools` of a table, asked for as the commands do.
+async fn pools_page(sources: pools::Sources, path: &str) -> String {
+    let login = Login { user: "admin".into(), password: "secret".into() };
+    let port =
+        port(Limits::default(), |port| routes::serve(port, login, sources, String::new, Reload::channel().0)).await;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\nAuthorization: {}\r\n\r\n", basic("admin:secret"));
+    ask(port.addr, &request).await
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_routes_come_a_line_each_and_the_page_is_whole() {
+    const ROUTES: usize = 100_000;
+    let sources = sources();
+    for number in 0..ROUTES {
+        let peer = Peer::new("10.0.0.1", 61001, Identity::Plain);
+        let endpoint = Arc::new(Endpoint::new(peer, Facts::default()));
+        let key = RouteKey::parse(&format!("app-{number:06}.example.com")).unwrap();
+        sources.table.register(&key, &endpoint, Moment::default(), 0);
+    }
+    let page = pools_page(sources, "/pools").await;
+    let (head, body) = page.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.0 200 OK") && !head.to_lowercase().contains("chunked"), "{head}");
+    let lines: Vec<&str> = body.lines().collect();
+    assert_eq!(lines.len(), ROUTES + 2);
+    assert!(lines[0].starts_with("{\"version\":1,\"now\":\"") && lines[0].ends_with("\"routes\":["), "{}", lines[0]);
+    assert!(lines[ROUTES].starts_with("{\"route\":\"app-099999.example.com\""), "{}", lines[ROUTES]);
+    assert_eq!(lines[ROUTES + 1], format!("],\"count\":{ROUTES}}}"));
+    let whole: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(whole["routes"].as_array().map(Vec::len), Some(ROUTES));
+}
+
+#[tokio::test]
+async fn a_question_that_makes_no_sense_is_told_so() {
+    for (path, said) in [
+        ("/why", "url: is missing\n"),
+        ("/why?url=ftp://a", "url: the scheme is neither http nor https\n"),
+        ("/pools?host=/a", "host: names no host\n"),
+    ] {
+        let page = pools_page(sources(), path).await;
+        assert!(page.starts_with("HTTP/1.0 400 Bad Request") && page.ends_with(said), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn the_table_is_for_who_knows_the_password() {
+    let port = routes_port("secret", Limits::default(), String::new).await;
+    for path in ["/pools", "/why?url=a.example"] {
+        for (login, status) in [("admin:secret", "200 OK"), ("admin:wrong", "401 Unauthorized")] {
+            let page = ask(port.addr, &get_as(path, &basic(login))).await;
+            assert!(page.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{path} as {login}: {page}");
+        }
+    }
 }

@@ -75,6 +75,14 @@ pub enum StartError {
     /// The Routing API.
     #[error(transparent)]
     RoutingApi(#[from] ApiError),
+    /// There is nobody to tell what is to be told.
+    #[error(
+        "logging.metron_address: must not be empty while enable_envelope_v1_metrics or logging.loggregator_enabled is on"
+    )]
+    MetronAddress,
+    /// The way to metron.
+    #[error("logging.metron_address: {0}")]
+    Dropsonde(#[source] io::Error),
     /// The access log.
     #[error("access_log.file: {0}")]
     AccessLog(#[from] OpenError),
@@ -124,6 +132,7 @@ impl StartError {
             | Self::Origin { .. }
             | Self::Unreadable { key: "oauth.ca_certs", .. } => "routing-api-connection-failed",
             Self::UnreadableErrorPage { .. } | Self::ErrorPage { .. } => "new-html-error-template-from-file",
+            Self::MetronAddress | Self::Dropsonde(_) => "dropsonde-initialize-error",
             Self::AccessLog(_) => "error-creating-access-logger",
             Self::Listen { key: "port", .. } => "tcp-listener-error",
             Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",

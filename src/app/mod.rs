@@ -7,6 +7,7 @@
 
 mod error;
 mod fetcher;
+mod metron;
 mod parts;
 mod preflight;
 mod reload;
@@ -119,6 +120,7 @@ impl Router {
         };
         let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
         let feed = fetcher::connect(&config, &table, &metrics, &clock, restored > 0).await?;
+        let metron = metron::open(&config, &metrics)?;
         let access_log = translate::access_log(&config)?;
         let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
         if let Some(log) = &access_log {
@@ -134,6 +136,7 @@ impl Router {
             dialers,
             metrics,
             access_log,
+            metron,
             readiness,
             rules,
             leaving: Stopping::new(),
@@ -144,6 +147,7 @@ impl Router {
             tasks: Vec::new(),
             bus_lost,
         };
+        parts.report_to_metron();
         let (reload, asks) = Reload::channel();
         let [health_tls, metrics_tls] = parts.open_admin(&config, reload)?;
         if let Some(source) = source {
@@ -237,7 +241,7 @@ impl Router {
         let acceptor = self.acceptor;
         // A panic there has ended the accepting already; what is left to do is the same.
         let _ = tokio::task::spawn_blocking(move || acceptor.join()).await;
-        let Parts { access_log, stop, tasks, .. } = self.parts;
+        let Parts { access_log, metron, stop, tasks, .. } = self.parts;
         stop.cancel();
         for task in tasks {
             let _ = task.await;
@@ -247,6 +251,9 @@ impl Router {
         }
         if let Some(log) = access_log {
             log.flush(LAST_LINES);
+        }
+        if let Some(metron) = metron {
+            metron.flush(LAST_LINES);
         }
         let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         tracing::info!(target: "router", took, "gorouter.stopped");

@@ -10,7 +10,7 @@ use std::{
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Addresses, StartError, status, translate, warm};
+use super::{Addresses, StartError, metron, status, translate, warm};
 use crate::{
     admin::{self, reload::Reload, secure::Renewed},
     bus::{
@@ -21,9 +21,10 @@ use crate::{
     config::Config,
     frontend::{connection::Doorway, entry::Entry, listener},
     lifecycle::{Drain, Readiness, Stopping, roster::Roster},
-    observe::{access_log::AccessLog, exchange::Recorder, metrics::Metrics},
+    observe::{access_log::AccessLog, dropsonde::Dropsonde, exchange::Recorder, metrics::Metrics},
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
+    route::moment::Moment,
     routing_api::RoutingApi,
     snapshot::{Snapshot, keeper::Keeper},
     table::Table,
@@ -40,6 +41,7 @@ pub(super) struct Parts {
     pub(super) dialers: Arc<Dialers>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<AccessLog>,
+    pub(super) metron: Option<Dropsonde>,
     pub(super) readiness: Readiness,
     pub(super) rules: Arc<Rules>,
     pub(super) leaving: Stopping,
@@ -73,7 +75,13 @@ impl Parts {
         let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
         let login =
             admin::routes::Login { user: config.status.user.clone(), password: config.status.pass.expose().to_owned() };
-        self.spawn(admin::routes::serve(routes, login, listing, reload));
+        let origin = self.origin;
+        let sources = admin::pools::Sources {
+            table: Arc::clone(&self.table),
+            clock: Arc::new(move || Moment::at(Instant::now(), origin)),
+            rules: Arc::new(translate::admin_rules(config)),
+        };
+        self.spawn(admin::routes::serve(routes, login, sources, listing, reload));
 
         if config.status.enable_nontls_health_checks {
             let (health, address) = self.bind_admin("status.port", everywhere(config.status.port), None)?;
@@ -96,6 +104,13 @@ impl Parts {
             self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics)));
         }
         Ok([health_tls, metrics_tls])
+    }
+
+    /// Sets to work what tells metron the figures, if that is wished.
+    pub(super) fn report_to_metron(&mut self) {
+        if let Some(reporter) = self.metron.as_ref().and_then(Dropsonde::reporter) {
+            self.spawn(metron::report(reporter, Arc::clone(&self.metrics), self.origin, self.stop.clone()));
+        }
     }
 
     /// Sets to work what keeps the table true beside the bus: the pruner, and the file that a next process starts from.
@@ -161,6 +176,7 @@ impl Parts {
         let doorway = |index| {
             let recorder = Recorder {
                 sink: self.access_log.as_ref().map(AccessLog::sink),
+                envelopes: self.metron.as_ref().map(Dropsonde::sink),
                 aborted: config.access_log.log_aborted_exchanges.then(|| self.stop.clone()),
                 ..Recorder::counting(self.metrics.shard(index))
             };

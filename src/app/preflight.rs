@@ -1,6 +1,6 @@
 //! What can be known about a configuration before anything is opened.
 
-use super::{StartError, fetcher, rules, status, translate};
+use super::{StartError, fetcher, metron, rules, status, translate};
 use crate::{config::Config, frontend::entry::Entry};
 
 /// Everything that would keep a router with this configuration from starting, as far as that shows without a network:
@@ -15,6 +15,7 @@ pub fn preflight(config: &Config) -> Vec<StartError> {
         status::health_tls(config).map(drop),
         status::metrics_tls(config).map(drop),
         rules::error_page(config).map(drop),
+        metron::check(config),
         translate::buckets(&config.prometheus.meters).map(drop),
     ]
     .into_iter()

@@ -6,6 +6,7 @@ use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Sour
 
 use super::StartError;
 use crate::{
+    admin,
     bus::{
         link::LinkSettings,
         proofs::{Proof, Proofs},
@@ -89,20 +90,34 @@ pub(super) fn link(config: &Config, proofs: Option<&Arc<Proofs>>) -> Result<Link
     })
 }
 
-pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> proxy::Settings {
+/// What the pages about the table go by.
+pub(super) fn admin_rules(config: &Config) -> admin::view::Rules {
+    admin::view::Rules {
+        pick: pick_limits(config),
+        max_attempts: config.backends.max_attempts.get(),
+        empty_pool_is_503: config.empty_pool_response_code_503,
+        has_certificate: config.backends.key_pair.is_some(),
+    }
+}
+
+fn pick_limits(config: &Config) -> pick::Limits {
     let max_conns = config.backends.max_conns.map_or(0, NonZeroUsize::get);
+    pick::Limits {
+        max_conns: u32::try_from(max_conns).unwrap_or(u32::MAX),
+        rest: config.droplet_stale_threshold / 4,
+        zone: (config.balancing_algorithm_az_preference == AzPreference::LocallyOptimistic)
+            .then(|| config.zone.as_str().into()),
+    }
+}
+
+pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> proxy::Settings {
     proxy::Settings {
         max_attempts: config.backends.max_attempts.get(),
         endpoint_timeout: EndpointTimeout {
             http1: config.http_1_endpoint_timeout,
             http2: config.http_2_endpoint_timeout,
         },
-        pick: pick::Limits {
-            max_conns: u32::try_from(max_conns).unwrap_or(u32::MAX),
-            rest: config.droplet_stale_threshold / 4,
-            zone: (config.balancing_algorithm_az_preference == AzPreference::LocallyOptimistic)
-                .then(|| config.zone.as_str().into()),
-        },
+        pick: pick_limits(config),
         one_request_per_connection: config.disable_keep_alives,
         empty_pool_is_503: config.empty_pool_response_code_503,
         proto: match (config.force_forwarded_proto_https, config.sanitize_forwarded_proto) {

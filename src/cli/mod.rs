@@ -1,17 +1,29 @@
 //! `trueroute <command>`: what the program does beside routing. Every command reads, none changes anything.
 
+pub mod admin;
 pub mod check;
 pub mod explain;
+pub mod routes;
+pub mod text;
+pub mod why;
+pub mod words;
 
 use std::{
-    fmt::Display,
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+
+use self::{
+    admin::{AskError, Asker, Which},
+    routes::Wanted,
+};
+
+/// The exit code for arguments that make no sense; clap has the same.
+const USAGE: u8 = 2;
 
 /// The version; of a release build in a repository, with its commit.
 pub const VERSION: &str = env!("TRUEROUTE_VERSION");
@@ -49,6 +61,33 @@ pub enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Prints the table of a running router.
+    Routes {
+        /// A host, with a path or without, or a wildcard that covers what is meant (`*.example.com`).
+        #[arg(value_name = "HOST")]
+        host: Option<String>,
+        /// Which router.
+        #[command(flatten)]
+        router: Which,
+        /// Looks again every second, until it is interrupted.
+        #[arg(long)]
+        watch: bool,
+        /// Prints JSON, a line for each route.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says what a running router would do with a request for URL, and why.
+    Why {
+        /// The URL; the scheme may be missing.
+        #[arg(value_name = "URL")]
+        url: String,
+        /// Which router.
+        #[command(flatten)]
+        router: Which,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Prints a completion script for a shell.
     Completions {
         /// Which one.
@@ -70,22 +109,35 @@ impl Task {
     /// Does it, and says how it went.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        let mut out = io::stdout().lock();
+        let mut out = BufWriter::new(io::stdout().lock());
         let done = match self {
-            Self::Check { file, json } => check::run(&file.config, json, &mut out),
-            Self::Explain { file, json } => explain::run(&file.config, json, &mut out),
+            Self::Check { file, json } => check::run(&file.config, json, &mut out).map_err(AskError::Print),
+            Self::Explain { file, json } => explain::run(&file.config, json, &mut out).map_err(AskError::Print),
+            Self::Routes { host, router, watch, json } => {
+                Asker::of(&router).and_then(|asker| routes::run(&asker, &Wanted { host, watch, json }, &mut out))
+            }
+            Self::Why { url, router, json } => {
+                Asker::of(&router).and_then(|asker| why::run(&asker, &url, json, &mut out))
+            }
             Self::Completions { shell } => {
                 clap_complete::generate(shell, &mut command(), "trueroute", &mut out);
                 Ok(true)
             }
-            Self::Man => clap_mangen::Man::new(command()).render(&mut out).map(|()| true),
+            Self::Man => manual(&mut out).map(|()| true).map_err(AskError::Print),
         };
-        match done.and_then(|good| out.flush().map(|()| good)) {
+        match done.and_then(|good| Ok(out.flush().map(|()| good)?)) {
             Ok(true) => ExitCode::SUCCESS,
             // Whoever reads only the first lines has what they wanted.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(AskError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
-            Err(error) => failed(&error),
+            Err(error @ AskError::Usage(_)) => {
+                eprintln!("trueroute: {error}");
+                ExitCode::from(USAGE)
+            }
+            Err(error) => {
+                eprintln!("trueroute: {error}");
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -94,10 +146,37 @@ fn command() -> Command {
     Arguments::command()
 }
 
-fn failed(error: &dyn Display) -> ExitCode {
-    eprintln!("trueroute: {error}");
-    ExitCode::FAILURE
+/// The manual: what clap knows, and how the program leaves.
+fn manual(out: &mut impl Write) -> io::Result<()> {
+    let man = clap_mangen::Man::new(command());
+    man.render(out)?;
+    for name in ["routes", "why"] {
+        let command = command();
+        let Some(task) = command.find_subcommand(name) else { continue };
+        let synopsis = task.clone().render_long_help().to_string();
+        writeln!(out, ".SH \"TRUEROUTE {}\"\n.nf", name.to_uppercase())?;
+        for line in synopsis.lines() {
+            writeln!(out, "{}", line.replace('\\', "\\e").replace('-', "\\-"))?;
+        }
+        writeln!(out, ".fi")?;
+    }
+    write!(out, "{EXIT_STATUS}")
 }
+
+/// How the program leaves, in troff.
+const EXIT_STATUS: &str = "\
+.SH \"EXIT STATUS\"
+.TP
+0
+It is done: the router was stopped, the configuration is good, a route was found, an endpoint would be asked.
+.TP
+1
+It is not: the router could not start, the configuration is bad, there is no route or nobody to ask, or the router \
+gave no answer.
+.TP
+2
+The arguments make no sense.
+";
 
 /// The file's text, or why it cannot be read.
 fn read(path: &Path) -> Result<String, String> {

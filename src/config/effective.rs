@@ -62,7 +62,7 @@ fn first(c: &Config, show: Show<'_>) {
     show("logging.syslog_network", plain(c.logging.syslog_network.as_str()));
     show("logging.syslog_truncate", plain(c.logging.syslog_truncate));
     show("logging.loggregator_enabled", plain(c.logging.loggregator_enabled));
-    show("logging.metron_address", text(&c.logging.metron_address));
+    show("logging.metron_address", text(c.metron()));
     show("logging.disable_log_forwarded_for", plain(c.logging.disable_log_forwarded_for));
     show("logging.disable_log_source_ip", plain(c.logging.disable_log_source_ip));
     show("logging.redact_query_params", plain(c.logging.redact_query_params));
@@ -165,7 +165,7 @@ fn behaviour(c: &Config, show: Show<'_>) {
     show("empty_pool_response_code_503", plain(c.empty_pool_response_code_503));
     show("empty_pool_timeout", span(c.empty_pool_timeout));
     show("per_request_metrics_reporting", plain(c.per_request_metrics_reporting));
-    show("enable_envelope_v1_metrics", plain(c.enable_envelope_v1_metrics));
+    show("enable_envelope_v1_metrics", plain(c.tells_metron()));
     show("send_http_start_stop_server_event", plain(c.send_http_start_stop_server_event));
     show("send_http_start_stop_client_event", plain(c.send_http_start_stop_client_event));
     show("per_app_prometheus_http_metrics_reporting", plain(c.per_app_prometheus_http_metrics_reporting));

@@ -13,20 +13,11 @@ impl Config {
         [
             ("status.host", ours.status.host != d.status.host),
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
-            ("logging.loggregator_enabled", ours.logging.loggregator_enabled),
-            ("logging.metron_address", ours.logging.metron_address != d.logging.metron_address),
             ("debug_addr", !ours.debug_addr.is_empty()),
             ("skip_ssl_validation", ours.skip_ssl_validation),
             ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
-            (
-                "route_latency_metric_muzzle_duration",
-                ours.route_latency_metric_muzzle_duration != d.route_latency_metric_muzzle_duration,
-            ),
             ("route_services", ours.route_services != d.route_services),
             ("per_request_metrics_reporting", !ours.per_request_metrics_reporting),
-            ("enable_envelope_v1_metrics", !ours.enable_envelope_v1_metrics),
-            ("send_http_start_stop_server_event", !ours.send_http_start_stop_server_event),
-            ("send_http_start_stop_client_event", !ours.send_http_start_stop_client_event),
             ("per_app_prometheus_http_metrics_reporting", ours.per_app_prometheus_http_metrics_reporting),
         ]
         .into_iter()

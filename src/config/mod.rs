@@ -12,6 +12,7 @@ mod duration;
 mod effective;
 mod error;
 mod later;
+mod metron;
 mod model;
 mod modes;
 mod parse;

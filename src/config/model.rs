@@ -156,8 +156,8 @@ pub struct Config {
     pub html_error_template_file: Option<PathBuf>,
     /// `per_request_metrics_reporting`.
     pub per_request_metrics_reporting: bool,
-    /// `enable_envelope_v1_metrics`.
-    pub enable_envelope_v1_metrics: bool,
+    /// `enable_envelope_v1_metrics`; none where the file does not say. See [`Config::tells_metron`].
+    pub enable_envelope_v1_metrics: Option<bool>,
     /// `send_http_start_stop_server_event`.
     pub send_http_start_stop_server_event: bool,
     /// `send_http_start_stop_client_event`.
@@ -290,7 +290,7 @@ impl Default for Config {
             empty_pool_timeout: Duration::ZERO,
             html_error_template_file: None,
             per_request_metrics_reporting: true,
-            enable_envelope_v1_metrics: true,
+            enable_envelope_v1_metrics: None,
             send_http_start_stop_server_event: true,
             send_http_start_stop_client_event: true,
             per_app_prometheus_http_metrics_reporting: false,

@@ -105,7 +105,7 @@ fn root(s: &mut Section<'_>) -> Result<Config, ConfigError> {
         empty_pool_response_code_503: s.or("empty_pool_response_code_503", d.empty_pool_response_code_503)?,
         html_error_template_file: path(s, "html_error_template_file")?,
         per_request_metrics_reporting: s.or("per_request_metrics_reporting", true)?,
-        enable_envelope_v1_metrics: s.or("enable_envelope_v1_metrics", true)?,
+        enable_envelope_v1_metrics: s.optional("enable_envelope_v1_metrics")?,
         send_http_start_stop_server_event: s.or("send_http_start_stop_server_event", true)?,
         send_http_start_stop_client_event: s.or("send_http_start_stop_client_event", true)?,
         per_app_prometheus_http_metrics_reporting: s.or("per_app_prometheus_http_metrics_reporting", false)?,

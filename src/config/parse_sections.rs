@@ -107,7 +107,7 @@ pub(super) fn logging(s: &mut Section<'_>) -> Result<Logging, ConfigError> {
         syslog_truncate: usize::try_from(s.or("syslog_truncate", 0i64)?).unwrap_or(0),
         level: s.or("level", Word(d.level))?.0,
         loggregator_enabled: s.or("loggregator_enabled", d.loggregator_enabled)?,
-        metron_address: s.or("metron_address", d.metron_address)?,
+        metron_address: s.optional("metron_address")?,
         disable_log_forwarded_for: s.or("disable_log_forwarded_for", d.disable_log_forwarded_for)?,
         disable_log_source_ip: s.or("disable_log_source_ip", d.disable_log_source_ip)?,
         redact_query_params: s.or("redact_query_params", Word(d.redact_query_params))?.0,

@@ -121,8 +121,8 @@ pub struct Logging {
     pub level: LogLevel,
     /// `loggregator_enabled`.
     pub loggregator_enabled: bool,
-    /// `metron_address`.
-    pub metron_address: String,
+    /// `metron_address`; none where the file does not say. See [`super::Config::metron`].
+    pub metron_address: Option<String>,
     /// `disable_log_forwarded_for`.
     pub disable_log_forwarded_for: bool,
     /// `disable_log_source_ip`.
@@ -157,7 +157,7 @@ impl Default for Logging {
             syslog_truncate: 0,
             level: LogLevel::Debug,
             loggregator_enabled: false,
-            metron_address: "localhost:3457".to_owned(),
+            metron_address: None,
             disable_log_forwarded_for: false,
             disable_log_source_ip: false,
             redact_query_params: RedactQueryParams::None,

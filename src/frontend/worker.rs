@@ -109,17 +109,11 @@ async fn work(doorway: Arc<Doorway>, mut arrivals: UnboundedReceiver<Arrival>, c
         }
     }
     doorway.proxy.upstream.clear();
-    flush(&doorway);
-}
-
-fn flush(doorway: &Doorway) {
-    if let Some(sink) = &doorway.proxy.recorder.sink {
-        sink.flush();
-    }
+    doorway.proxy.recorder.flush();
 }
 
 fn tick(doorway: &Doorway, count: u32) {
-    flush(doorway);
+    doorway.proxy.recorder.flush();
     if count.is_multiple_of(SWEEP_EVERY) {
         doorway.proxy.upstream.sweep();
         let closing = doorway.closing.is_asked();

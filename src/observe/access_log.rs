@@ -20,7 +20,7 @@ use thiserror::Error;
 pub use self::aborted::Aborted;
 pub use self::fields::{Cost, Extra, Fields, Privacy, Redact};
 use self::file::LogFile;
-use self::format::Formatter;
+pub(super) use self::format::Formatter;
 use self::syslog::{Sender, Syslog};
 use super::spool::{self, DropCount, Spool, Writer};
 
@@ -247,6 +247,9 @@ impl Drop for Batch {
         self.hand_over();
     }
 }
+
+#[cfg(test)]
+pub(super) use self::tests::proxied as example;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! while an endpoint was at work is recorded as 499. Both are as in Gorouter.
 
 mod client;
+mod events;
 mod record;
 
 use std::{
@@ -171,6 +172,7 @@ impl Exchange {
 
     /// An attempt that took so long brought no answer.
     pub fn attempt_failed(&mut self, took: Duration) {
+        self.tell_attempt(took, 0, 0);
         if self.shows_cost() {
             let cost = self.cost.get_or_insert_default();
             cost.failed += 1;

@@ -9,17 +9,19 @@
 mod bounds;
 mod cells;
 mod exposition;
+mod folded;
 mod layout;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 pub use bounds::{Bounds, Buckets, NotIncreasing};
 
 use self::cells::Cells;
 use self::layout::Layout;
+use crate::observe::dropsonde::Registrations;
 use crate::observe::spool::DropCount;
 use crate::route::component::{Component, MAX_COMPONENTS};
 
@@ -174,6 +176,8 @@ struct Control {
     encoding_errors: AtomicU64,
     log_lines_dropped: OnceLock<DropCount>,
     access_log_dropped: OnceLock<Vec<DropCount>>,
+    envelopes_dropped: OnceLock<Vec<DropCount>>,
+    registrations_told: OnceLock<Registrations>,
 }
 
 impl Metrics {
@@ -199,6 +203,8 @@ impl Metrics {
             encoding_errors: AtomicU64::default(),
             log_lines_dropped: OnceLock::new(),
             access_log_dropped: OnceLock::new(),
+            envelopes_dropped: OnceLock::new(),
+            registrations_told: OnceLock::new(),
         };
         Arc::new(Self { layout, shards, control })
     }
@@ -228,6 +234,9 @@ impl Metrics {
     pub fn registration_latency_ms(&self, ms: f64) {
         let cells = self.control.registration_latency.lock().unwrap_or_else(PoisonError::into_inner);
         self.layout.registration_latency.observe(&cells, 0, ms);
+        if let Some(told) = self.control.registrations_told.get() {
+            told.took(ms, Instant::now(), SystemTime::now());
+        }
     }
 
     /// A message on the bus was refused. `reason` is a short snake_case word from a fixed set, never wire text.
@@ -289,6 +298,15 @@ impl Metrics {
     /// Shows the access log's dropped lines; the first call counts.
     pub fn follow_access_log(&self, dropped: impl Iterator<Item = DropCount>) {
         _ = self.control.access_log_dropped.set(dropped.collect());
+    }
+
+    /// Shows the envelopes that did not reach metron, and tells it of registrations if `told` is there; the first call
+    /// counts.
+    pub fn follow_metron(&self, dropped: impl Iterator<Item = DropCount>, told: Option<Registrations>) {
+        _ = self.control.envelopes_dropped.set(dropped.collect());
+        if let Some(told) = told {
+            _ = self.control.registrations_told.set(told);
+        }
     }
 
     /// Exchanges that are open at this moment, over all workers; what a drain still waits for.

@@ -4,6 +4,7 @@
 //! what does not fit is dropped and counted, and counting is a plain store into the worker's own memory.
 
 pub mod access_log;
+pub mod dropsonde;
 pub mod exchange;
 pub mod failures;
 pub mod log;

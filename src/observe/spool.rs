@@ -29,7 +29,7 @@ impl DropCount {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn add(&self, lines: u64) {
+    pub(super) fn add(&self, lines: u64) {
         self.0.fetch_add(lines, Ordering::Relaxed);
     }
 }

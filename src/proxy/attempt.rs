@@ -24,7 +24,7 @@ use crate::{
         pick::{Rotation, Unavailable},
         pool::Pool,
     },
-    table::Reported,
+    table::{Reported, journal::Cause},
     upstream::{Facts, Reply, SendFailed, connection::Terms, dial::Timings, replay::Replayable, request::RequestHead},
 };
 
@@ -55,6 +55,7 @@ impl Proxy {
             let failed = match self.try_endpoint(exchange, lease.endpoint(), prepared, body, now).await {
                 Ok((reply, facts)) => {
                     note_cost(exchange, &facts, now);
+                    tell(exchange, &reply, now);
                     return Ok(reply);
                 }
                 Err(failed) => failed,
@@ -130,7 +131,12 @@ impl Proxy {
         let replayable = prepared.replayable && body.is_empty();
         let _in_flight = endpoint.begin();
         let (reply, facts) = self.upstream.send(&endpoint.peer, &head, body, &terms, replayable).await?;
-        exchange.shard().count(if facts.reused { Tally::UpstreamReused } else { Tally::UpstreamOpened });
+        if facts.reused {
+            exchange.shard().count(Tally::UpstreamReused);
+        } else {
+            exchange.shard().count(Tally::UpstreamOpened);
+            self.note_proof(endpoint, &facts);
+        }
         Ok((reply, facts))
     }
 
@@ -146,24 +152,33 @@ impl Proxy {
         if let Some(prevented) = failures::prevented(&failed.failure) {
             exchange.shard().misroute_prevented(prevented);
         }
+        let (endpoint, now) = (lease.endpoint(), self.moment(std::time::Instant::now()));
+        self.note_proof(endpoint, &failed.facts);
+        if matches!(failed.failure.root(), Failure::ClientGone | Failure::MalformedBody) {
+            return;
+        }
+        let error = failed.failure.to_string();
+        self.table.journal().failed(&endpoint.peer, verdict.reason, &error, now);
         if verdict.fate == Fate::Keep {
             return;
         }
-        let (endpoint, now) = (lease.endpoint(), self.moment(std::time::Instant::now()));
         let reset = matches!(failed.failure.root(), Failure::Reset(_) | Failure::Refused(Refusal::Reset));
         let refused = failed.facts.unproven && reset && lease.suspect(now);
         let fate = if refused { Fate::Prune } else { verdict.fate };
         match self.table.report(pool, lease, fate, now) {
-            Reported::Pruned => tracing::info!(
-                target: "registry",
-                route = pool.route().key(),
-                backend = endpoint.peer.address(),
-                application_id = endpoint.app_id(),
-                instance_id = endpoint.instance_id(),
-                reason = verdict.reason,
-                error = %failed.failure,
-                "prune-failed-endpoint"
-            ),
+            Reported::Pruned => {
+                self.table.journal().left(pool.route(), lease, Cause::failed(verdict.reason, &error), now);
+                tracing::info!(
+                    target: "registry",
+                    route = pool.route().key(),
+                    backend = endpoint.peer.address(),
+                    application_id = endpoint.app_id(),
+                    instance_id = endpoint.instance_id(),
+                    reason = verdict.reason,
+                    error,
+                    "prune-failed-endpoint"
+                );
+            }
             Reported::Marked => tracing::debug!(
                 target: "registry",
                 route = pool.route().key(),
@@ -171,6 +186,14 @@ impl Proxy {
                 "endpoint-marked-as-ineligible"
             ),
             Reported::Kept => {}
+        }
+    }
+
+    /// Remembers what a connection that was just made has proven.
+    fn note_proof(&self, endpoint: &Endpoint, facts: &Facts) {
+        if let Some(proof) = facts.proof() {
+            let now = self.moment(std::time::Instant::now());
+            self.table.journal().proven(&endpoint.peer, proof, now);
         }
     }
 
@@ -186,8 +209,18 @@ impl Proxy {
 /// Notes what the answered attempt, begun at `begun`, took, if the access log shows that.
 fn note_cost(exchange: &mut Exchange, facts: &Facts, begun: std::time::Instant) {
     if exchange.shows_cost() {
-        let Timings { dns, dial, tls, local } = facts.timings();
+        let Timings { dns, dial, tls, local, .. } = facts.timings();
         exchange.attempt_answered(Cost { backend: Some(begun.elapsed()), dns, dial, tls, local, ..Cost::default() });
+    }
+}
+
+/// Tells of the answered attempt, begun at `begun`, whoever asks about attempts.
+fn tell(exchange: &Exchange, reply: &Reply<RequestBody>, begun: std::time::Instant) {
+    if exchange.tells_attempts() {
+        let (Reply::Response(head, _) | Reply::Switched(head, ..)) = reply;
+        let length =
+            head.headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        exchange.tell_attempt(begun.elapsed(), head.status.as_u16(), length.unwrap_or_default());
     }
 }
 

@@ -207,7 +207,7 @@ impl Proxy {
         let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
         // The clock is read once between the look-up and the first attempt; both are measured by it.
         let now = Instant::now();
-        exchange.shard().route_lookup_time(now.duration_since(exchange.started()));
+        exchange.looked_up(now);
         let pool = pool?;
         self.measure(exchange, &pool, now)?;
         if !pool.route_service_url().is_empty() {

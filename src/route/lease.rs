@@ -103,6 +103,24 @@ impl Lease {
         self.failed_ms.store(NEVER, Relaxed);
     }
 
+    /// How much longer than `now` it rests after a failure, for `window` in all; none if it does not rest.
+    #[must_use]
+    pub fn rests_for(&self, now: Moment, window: Duration) -> Option<Duration> {
+        let failed = Some(self.failed_ms.load(Relaxed)).filter(|failed| *failed != NEVER)?;
+        window.checked_sub(now.since(Moment::from_ms(failed))).filter(|left| !left.is_zero())
+    }
+
+    /// A lease that looks the same now, on which nothing that happens to either has an effect on the other.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self {
+            endpoint: Arc::clone(&self.endpoint),
+            seen_ms: AtomicU64::new(self.seen_ms.load(Relaxed)),
+            failed_ms: AtomicU64::new(self.failed_ms.load(Relaxed)),
+            suspicion: AtomicU64::new(self.suspicion.load(Relaxed)),
+        }
+    }
+
     /// Whether it failed less than `window` ago.
     #[must_use]
     pub fn is_resting(&self, now: Moment, window: Duration) -> bool {

@@ -11,6 +11,7 @@ mod packed;
 pub mod peer;
 pub mod pick;
 pub mod pool;
+pub mod proof;
 mod tags;
 mod terms;
 pub mod uri;

@@ -72,6 +72,15 @@ impl Route {
         &self.key[self.host_len..]
     }
 
+    /// The same route with a cursor of its own, which stands where this one does.
+    fn copied(&self) -> Self {
+        Self {
+            key: Arc::clone(&self.key),
+            host_len: self.host_len,
+            cursor: AtomicUsize::new(self.cursor.load(Relaxed)),
+        }
+    }
+
     /// One step of the round-robin cursor.
     #[must_use]
     pub fn advance(&self) -> usize {
@@ -100,6 +109,14 @@ impl Pool {
     #[must_use]
     pub fn with(&self, leases: Vec<Arc<Lease>>, changed: Moment) -> Self {
         Self::new(Arc::clone(&self.route), leases, changed).balanced(self.balancing.afresh())
+    }
+
+    /// A pool that looks the same now, to try out on it what a request would do: nothing of that has an effect on this
+    /// one.
+    #[must_use]
+    pub fn rehearsal(&self) -> Self {
+        let leases = self.leases().iter().map(|lease| Arc::new(lease.copied())).collect();
+        Self::new(Arc::new(self.route.copied()), leases, self.changed).balanced(self.balancing.afresh())
     }
 
     /// The endpoints that `wanted` accepts as a pool for one request, none if there are none. They do not rest, since

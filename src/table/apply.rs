@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Change, Departure, Reported, Table, hosts::Kept, routes::HostRoutes};
+use super::{Change, Departure, Reported, Table, hosts::Kept, journal::Cause, routes::HostRoutes};
 use crate::{
     failure::Fate,
     route::{
@@ -62,11 +62,12 @@ impl Table {
         self.updated_ms.store(now.as_ms(), Relaxed);
         let removed = self.hosts.change(key.host(), |routes| {
             let Some(pool) = routes.pool(key.path()) else { return (Kept::Same, false) };
-            let Some((place, known)) = pool.at(endpoint.peer.address()) else { return (Kept::Same, false) };
-            let known = known.endpoint();
+            let Some((place, lease)) = pool.at(endpoint.peer.address()) else { return (Kept::Same, false) };
+            let known = lease.endpoint();
             if known.modification_tag() != endpoint.modification_tag() && !known.gives_way_to(endpoint) {
                 return (Kept::Same, false);
             }
+            self.journal.left(pool.route(), lease, Cause::Unregistered, now);
             let rest = without(pool, place, now);
             if rest.is_empty() && self.settings.empty_pool_grace.is_zero() {
                 (routes.without(key.path()).map_or(Kept::Nothing, Kept::New), true)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Pruned, Source, Table, hosts::Kept, routes::HostRoutes, threshold};
+use super::{Pruned, Source, Table, hosts::Kept, journal::Cause, routes::HostRoutes, threshold};
 use crate::route::{lease::Lease, moment::Moment, pool::Pool};
 
 impl Table {
@@ -50,6 +50,9 @@ impl Table {
         let mut kept = Vec::with_capacity(routes.pools().len());
         for pool in routes.pools() {
             let fresh = without_due(pool, now, due, pruned);
+            if fresh.is_some() {
+                self.note_due(pool, now, due);
+            }
             let staying = fresh.as_ref().unwrap_or(pool);
             let over = self.is_over(staying, now);
             changed |= over || fresh.is_some();
@@ -61,6 +64,15 @@ impl Table {
             None => Kept::Nothing,
             Some(routes) if changed => Kept::New(routes),
             Some(_) => Kept::Same,
+        }
+    }
+
+    /// Remembers why they go: only what a former process knew goes unconfirmed, and of that nothing goes by age.
+    fn note_due(&self, pool: &Pool, now: Moment, due: &dyn Fn(&Lease) -> bool) {
+        for lease in pool.leases().iter().filter(|lease| due(lease)) {
+            let silent = Cause::Stale(now.since(lease.seen()));
+            let cause = if lease.is_unconfirmed() { Cause::Unconfirmed } else { silent };
+            self.journal.left(pool.route(), lease, cause, now);
         }
     }
 

@@ -6,14 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws_lc_rs::digest;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
-use trueroute_identity::Dialer;
+use trueroute_identity::{Dialer, Secured};
 
 use super::{connection::Connection, stream::Stream};
 use crate::{
     failure::{DialError, Failure},
-    route::peer::{Identity, Peer},
+    route::{
+        peer::{Identity, Peer},
+        proof::Proof,
+    },
 };
 
 /// Deadlines and probes of new TCP connections; the handshake's deadline is the dialer's own.
@@ -36,6 +40,8 @@ pub struct Timings {
     pub tls: Option<Duration>,
     /// Our own end of the connection.
     pub local: Option<SocketAddr>,
+    /// What the endpoint has proven in the handshake.
+    pub proof: Option<Proof>,
 }
 
 /// Application protocols to offer in the TLS handshake (RFC 7301).
@@ -84,10 +90,18 @@ pub async fn dial(
             let begun = Instant::now();
             let secured = dialer.secure_for(tcp, &name, offer.protocols()).await;
             timings.tls = Some(begun.elapsed());
-            Stream::Secured(Box::new(secured.map_err(Failure::Refused)?))
+            let secured = secured.map_err(Failure::Refused)?;
+            timings.proof = Some(proof(&secured));
+            Stream::Secured(Box::new(secured))
         }
     };
     Ok(Connection::new(stream, peer.clone(), dialer.trust().generation(), Arc::new(*timings)))
+}
+
+fn proof(secured: &Secured) -> Proof {
+    let leaf = secured.peer_certificate().map_or(&[][..], |leaf| leaf);
+    let sha256 = digest::digest(&digest::SHA256, leaf);
+    Proof::new(secured.certificate_ends(), sha256.as_ref(), secured.facts().client_certificate_requested)
 }
 
 /// Has the system ask every `interval` whether a silent peer is still there.

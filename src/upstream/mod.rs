@@ -37,7 +37,10 @@ use self::{
     response::Head,
     stream::Stream,
 };
-use crate::{failure::Failure, route::peer::Peer};
+use crate::{
+    failure::Failure,
+    route::{peer::Peer, proof::Proof},
+};
 
 /// A worker's way to the endpoints: its idle connections and what it takes to make new ones.
 #[derive(Clone)]
@@ -85,6 +88,12 @@ impl Facts {
             Some(origin) => *origin,
             None => Timings::default(),
         }
+    }
+
+    /// What the endpoint has proven, where the connection was made for this attempt.
+    #[must_use]
+    pub fn proof(&self) -> Option<Proof> {
+        self.origin.as_deref().filter(|_| !self.reused)?.proof
     }
 }
 

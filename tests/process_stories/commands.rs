@@ -73,8 +73,16 @@ fn explain_shows_every_key_and_marks_the_defaults() {
 fn version_completions_and_manual_are_there() {
     assert!(text(&trueroute(&["--version"]).stdout).starts_with(concat!("trueroute ", env!("CARGO_PKG_VERSION"))));
     for shell in ["bash", "zsh", "fish"] {
-        assert!(text(&trueroute(&["completions", shell]).stdout).contains("explain"), "{shell}");
+        let script = trueroute(&["completions", shell]);
+        for command in ["explain", "routes", "why"] {
+            assert!(text(&script.stdout).contains(command), "{command} for {shell}");
+        }
     }
     let manual = trueroute(&["man"]);
-    assert!(text(&manual.stdout).contains(".TH trueroute 1"), "{manual:?}");
+    let manual = text(&manual.stdout);
+    for part in
+        [".TH trueroute 1", ".SH \"TRUEROUTE ROUTES\"", ".SH \"TRUEROUTE WHY\"", "\\-\\-watch", ".SH \"EXIT STATUS\""]
+    {
+        assert!(manual.contains(part), "{part} in {manual}");
+    }
 }

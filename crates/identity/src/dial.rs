@@ -121,7 +121,7 @@ impl Dialer {
         let tls = self.connection(&check, name, offer).map_err(Refusal::Other)?;
         let mut session = Session::new(io, Connection::Client(tls), Frames::default());
         match poll_fn(|cx| session.poll_handshake(cx, true)).await {
-            Ok(()) => Ok(Secured::new(session, check.certificate_requested())),
+            Ok(()) => Ok(Secured::new(session, check.certificate_requested(), check.not_after())),
             Err(broken) => Err(refusal(broken, &check)),
         }
     }

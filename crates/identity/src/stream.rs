@@ -4,6 +4,7 @@ use std::{
     fmt, io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::SystemTime,
 };
 
 use bytes::BytesMut;
@@ -23,6 +24,7 @@ use crate::{
 pub struct Secured {
     session: Session,
     client_certificate_requested: bool,
+    not_after: SystemTime,
 }
 
 /// What a stream has seen so far.
@@ -54,8 +56,8 @@ pub enum IdleEnd {
 }
 
 impl Secured {
-    pub(crate) fn new(session: Session, client_certificate_requested: bool) -> Self {
-        let secured = Self { session, client_certificate_requested };
+    pub(crate) fn new(session: Session, client_certificate_requested: bool, not_after: SystemTime) -> Self {
+        let secured = Self { session, client_certificate_requested, not_after };
         debug_assert!(secured.facts().full_handshake, "a session was resumed");
         secured
     }
@@ -126,6 +128,12 @@ impl Secured {
     #[must_use]
     pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
         self.session.tls().peer_certificates().and_then(<[_]>::first)
+    }
+
+    /// When the certificate that proved the name ends.
+    #[must_use]
+    pub fn certificate_ends(&self) -> SystemTime {
+        self.not_after
     }
 
     /// The application protocol that the peer chose from those offered, if it chose one.

@@ -20,6 +20,7 @@ mod listener;
 mod problem;
 pub mod secret;
 mod tls;
+mod upstream;
 
 pub use cluster::Cluster;
 use fields::{Fields, Node, Notes};

@@ -53,6 +53,9 @@ fn write(page: &mut String, listener: &Listener) -> fmt::Result {
         }
         _ => writeln!(page, "  demands  tls: nothing of the caller")?,
     }
+    if let Some(version) = listener.proxy_protocol {
+        writeln!(page, "  tells    the app who calls, by the PROXY protocol {}", version.name())?;
+    }
     let protocols = listener.offer.protocols.iter().map(|name| String::from_utf8_lossy(name));
     let protocols = protocols.collect::<Vec<_>>().join(", ");
     if !protocols.is_empty() {

@@ -12,7 +12,7 @@ use crate::{
     log::chain,
     settings::{
         AccessLog, AddressError, Admin, AdminAddress, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode,
-        NatsServer, OnRefused, Registration, Settings, Timeouts, host_and_port,
+        NatsServer, OnRefused, ProxyProtocol, Registration, Settings, Timeouts, host_and_port,
     },
 };
 
@@ -44,6 +44,9 @@ pub struct Flags {
     /// What a router sees when the app refuses a connection
     #[arg(long, value_enum, default_value = "rst")]
     on_refused: RefusedWord,
+    /// Tell the app first who calls, by the PROXY protocol; the app must expect it
+    #[arg(long, value_enum)]
+    app_proxy_protocol: Option<ProxyWord>,
     /// Where to write a line per connection: stdout, stderr, or a file
     #[arg(long, value_name = "TARGET", value_parser = access_log)]
     access_log: Option<AccessLog>,
@@ -134,6 +137,12 @@ enum RefusedWord {
     Rst,
     Alert,
     Fin,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProxyWord {
+    V1,
+    V2,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -243,6 +252,10 @@ impl Flags {
                 handshakes: limits.max_handshakes as usize,
                 connections: limits.max_connections.map(|most| most as usize),
             },
+            proxy_protocol: self.app_proxy_protocol.map(|word| match word {
+                ProxyWord::V1 => ProxyProtocol::V1,
+                ProxyWord::V2 => ProxyProtocol::V2,
+            }),
             access_log: self.access_log,
             ..Listener::new(self.listen, self.app, identity, mode)
         };

@@ -2,8 +2,8 @@
 //! who they are, and relays to the app's plain port.
 //!
 //! [`Settings`] say everything, [`Sidecar::bind`] opens the doors, [`Bound::run`] serves until told to stop. From the
-//! bottom up: `settings`, `stats` and `log` are words; `dial`, `relay`, `admission`, `descriptors` and `presented` each
-//! own one concern; `terminate` is the story of one connection, `register` the conversation with the routers, `engine`
+//! bottom up: `settings`, `stats` and `log` are words; `dial`, `relay`, `admission`, `descriptors`, `origin` and `presented`
+//! each own one concern; `terminate` is the story of one connection, `register` the conversation with the routers, `engine`
 //! the life of the whole; `flags` reads the command line and is known to nobody below.
 
 mod access;
@@ -19,6 +19,7 @@ pub mod flags;
 mod keeper;
 pub mod log;
 mod material;
+mod origin;
 mod presented;
 mod register;
 mod relay;

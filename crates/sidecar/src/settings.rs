@@ -62,6 +62,8 @@ pub struct Listener {
     pub listen: SocketAddr,
     /// The app's plain port.
     pub app: AppAddress,
+    /// Whether the app is told first who calls.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// The instance certificate to present.
     pub identity: IdentitySource,
     /// What a peer has to prove.
@@ -76,6 +78,26 @@ pub struct Listener {
     pub caps: Caps,
     /// Where a line is written for each connection, if anywhere.
     pub access_log: Option<AccessLog>,
+}
+
+/// How the app is told who calls, before anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// In binary.
+    V2,
+}
+
+impl ProxyProtocol {
+    /// The word for it in Envoy's documents.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "V1",
+            Self::V2 => "V2",
+        }
+    }
 }
 
 /// Where lines of an access log go.
@@ -99,6 +121,7 @@ impl Listener {
             stat_prefix: format!("stats-{}-{}", app.port(), listen.port()),
             listen,
             app,
+            proxy_protocol: None,
             identity: identity.into(),
             mode,
             offer: Offer::default(),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::{Accepted, Acceptor, Pending, accept::AcceptRefusal};
 
@@ -23,10 +23,11 @@ use crate::{
     admission::Place,
     dial::{DialError, dial},
     log::chain,
+    origin,
     presented::Presented,
     relay::{CHUNK, End, Silence, Stream, relay},
     seldom::Seldom,
-    settings::{Drain, Listener, OnRefused},
+    settings::{Drain, Listener, OnRefused, ProxyProtocol},
     stats::{Event, Stats},
 };
 
@@ -137,7 +138,7 @@ impl Door {
         };
         place.spoke();
         self.stats.count(Event::AppDialled);
-        let app = match dial(&self.listener.app, self.listener.timeouts.dial).await {
+        let mut app = match dial(&self.listener.app, self.listener.timeouts.dial).await {
             Ok(app) => app,
             Err(error) => {
                 self.turn_away(pending, &error).await;
@@ -150,12 +151,22 @@ impl Door {
                 self.stats.count(Event::HandshakeDone);
                 let spoke = if router.speaks_tls13() { Event::SpokeTls13 } else { Event::SpokeTls12 };
                 self.stats.count(spoke);
+                if let Some(version) = self.listener.proxy_protocol {
+                    self.introduce(version, &router, peer, &mut app).await;
+                }
                 Some((router, app))
             }
             Err(refusal) => {
                 self.note_refusal(refusal, peer, Event::HandshakeFailed);
                 None
             }
+        }
+    }
+
+    /// Tells the app who calls. If that fails the app is gone, which the relay finds out and passes on.
+    async fn introduce(&self, version: ProxyProtocol, router: &Accepted, peer: SocketAddr, app: &mut TcpStream) {
+        if let Ok(local) = router.socket().local_addr() {
+            let _ = app.write_all(&origin::header(version, peer, local)).await;
         }
     }
 

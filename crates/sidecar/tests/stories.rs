@@ -11,8 +11,12 @@ mod diego;
 mod diego_history;
 #[path = "stories/envoy.rs"]
 mod envoy;
+#[path = "stories/exposition.rs"]
+mod exposition;
 #[path = "stories/limits.rs"]
 mod limits;
+#[path = "stories/origin.rs"]
+mod origin;
 #[path = "stories/process.rs"]
 mod process;
 #[path = "stories/refusals.rs"]

@@ -169,6 +169,12 @@ impl Fields {
         Self { privacy, ..Self::default() }
     }
 
+    /// The same for targets that show no more than they should already.
+    pub(in crate::observe) fn with_whole_targets(self) -> Self {
+        let privacy = Privacy { redact: Redact::Nothing, ..self.privacy };
+        Self { privacy, ..self }
+    }
+
     pub(super) fn privacy(&self) -> Privacy {
         self.privacy
     }
@@ -219,7 +225,7 @@ impl Fields {
     }
 
     /// Gives the pieces of `target` to `write`, as far as they are shown.
-    pub(super) fn show_target(&self, method: &str, target: &[u8], mut write: impl FnMut(&[u8])) {
+    pub(in crate::observe) fn show_target(&self, method: &str, target: &[u8], mut write: impl FnMut(&[u8])) {
         let cut =
             if self.privacy.redact == Redact::Nothing || method != "GET" { None } else { memchr::memchr(b'?', target) };
         // A question mark with nothing behind it hides nothing.

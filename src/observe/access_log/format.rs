@@ -7,18 +7,25 @@ use crate::observe::stamp::Stamp;
 
 /// Formats lines; allocates nothing but what the output needs to grow.
 #[derive(Debug, Default)]
-pub(super) struct Formatter {
+pub(in crate::observe) struct Formatter {
     stamp: Stamp,
     fields: Arc<Fields>,
 }
 
 impl Formatter {
     /// One whose lines show what `fields` says.
-    pub(super) fn showing(fields: Arc<Fields>) -> Self {
+    pub(in crate::observe) fn showing(fields: Arc<Fields>) -> Self {
         Self { stamp: Stamp::default(), fields }
     }
 
-    pub(super) fn line(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
+    /// Appends the line, its end included.
+    pub(in crate::observe) fn line(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
+        self.front(entry, out);
+        self.back(entry, out);
+    }
+
+    /// Appends everything up to the router's error.
+    pub(in crate::observe) fn front(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         let privacy = self.fields.privacy();
         out.extend_from_slice(entry.host);
         out.extend_from_slice(b" - [");
@@ -52,6 +59,10 @@ impl Formatter {
         field(b" instance_id:", entry.instance_id.as_bytes(), out);
         self.fields.write_extras(entry.cost, out);
         field(b" x_cf_routererror:", entry.router_error, out);
+    }
+
+    /// Appends the request fields that are logged by name, and the end.
+    pub(in crate::observe) fn back(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         self.fields.write_headers(entry, out);
         if let Some(aborted) = entry.aborted {
             field(b" aborted:", aborted.word().as_bytes(), out);

@@ -9,7 +9,7 @@ use super::*;
 
 const RECEIVED: Duration = Duration::from_nanos(1_732_100_000_000_000_042);
 
-pub(super) fn proxied() -> Entry<'static> {
+pub(in crate::observe) fn proxied() -> Entry<'static> {
     Entry {
         host: b"app.example.com",
         received: UNIX_EPOCH + RECEIVED,

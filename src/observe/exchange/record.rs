@@ -14,6 +14,7 @@ use crate::{
     failure::Failure,
     observe::{
         access_log::{Aborted, Entry, Sink},
+        dropsonde,
         metrics::Shard,
         panics,
     },
@@ -29,13 +30,30 @@ pub struct Recorder {
     pub sink: Option<Sink>,
     /// There if exchanges that were not finished are logged too; cancelled when the router itself cuts them.
     pub aborted: Option<CancellationToken>,
+    /// The worker's way to metron, if there is one.
+    pub envelopes: Option<dropsonde::Sink>,
 }
 
 impl Recorder {
     /// One that counts, and logs nothing.
     #[must_use]
     pub fn counting(shard: Shard) -> Self {
-        Self { shard, sink: None, aborted: None }
+        Self { shard, sink: None, aborted: None, envelopes: None }
+    }
+
+    /// Hands over what is buffered. Never waits.
+    pub fn flush(&self) {
+        if let Some(sink) = &self.sink {
+            sink.flush();
+        }
+        if let Some(envelopes) = &self.envelopes {
+            envelopes.flush();
+        }
+    }
+
+    /// Whether a line is written of each exchange.
+    fn logs(&self) -> bool {
+        self.sink.is_some() || self.envelopes.as_ref().is_some_and(dropsonde::Sink::copies_lines)
     }
 
     /// Notes a request that the gate refused with `status` and `bytes` of text before it became an exchange.
@@ -148,10 +166,10 @@ impl Exchange {
         shard.gorouter_time(router_time);
     }
 
-    fn log(&self, sink: &Sink, status: Option<u16>, took: Duration, router_time: Duration, aborted: Option<Aborted>) {
+    fn log(&self, status: Option<u16>, took: Duration, router_time: Duration, aborted: Option<Aborted>) {
         let headers = &self.request.headers;
         let endpoint = self.endpoint.as_deref();
-        sink.push(&Entry {
+        let entry = Entry {
             host: host(&self.request),
             received: self.received,
             method: self.request.method.as_str(),
@@ -177,7 +195,13 @@ impl Exchange {
             headers,
             removed: &self.removed,
             aborted,
-        });
+        };
+        if let Some(sink) = &self.recorder.sink {
+            sink.push(&entry);
+        }
+        if let (Some(envelopes), Some(endpoint)) = (&self.recorder.envelopes, &self.endpoint) {
+            envelopes.copy(&entry, endpoint, self.received + took);
+        }
     }
 
     /// From receipt until now, and the router's own part of it.
@@ -189,9 +213,9 @@ impl Exchange {
     /// Writes the line of an exchange that Gorouter does not log.
     #[cold]
     fn log_unfinished(&self, status: Option<u16>) {
-        if let (Some(sink), true) = (&self.recorder.sink, self.recorder.aborted.is_some()) {
+        if self.recorder.aborted.is_some() && self.recorder.logs() {
             let (took, router_time) = self.times();
-            self.log(sink, status, took, router_time, self.aborted());
+            self.log(status, took, router_time, self.aborted());
         }
     }
 
@@ -225,8 +249,11 @@ impl Drop for Exchange {
                 self.note_semicolon();
                 let (took, router_time) = self.times();
                 self.count(status, took, router_time);
-                if let Some(sink) = &self.recorder.sink {
-                    self.log(sink, Some(status), took, router_time, self.aborted());
+                if let Some(envelopes) = &self.recorder.envelopes {
+                    self.tell(envelopes, status, took, router_time);
+                }
+                if self.recorder.logs() {
+                    self.log(Some(status), took, router_time, self.aborted());
                 }
             }
             Outcome::Cut(status) => self.log_unfinished(Some(status)),

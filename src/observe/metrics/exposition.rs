@@ -139,6 +139,11 @@ fn control(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
             "Access-log lines lost because the queue was full or the file refused them.",
             control.access_log_dropped.get().map_or(0, |places| places.iter().map(DropCount::lines).sum()),
         ),
+        (
+            "trueroute_envelopes_dropped_total",
+            "Envelopes for metron lost because the queue was full or nobody took them.",
+            control.envelopes_dropped.get().map_or(0, |places| places.iter().map(DropCount::lines).sum()),
+        ),
     ] {
         families.push(counters(name, help, vec![counter(&[], value)]));
     }

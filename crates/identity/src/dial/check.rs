@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -53,16 +53,16 @@ impl Beliefs {
         &self.trust
     }
 
-    /// Whether a certificate proves `name` to us, leaving out who holds its key.
+    /// Whether a certificate proves `name` to us, leaving out who holds its key; if so, when it ends, since 1970.
     fn judge(
         &self,
         der: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ExpectedName,
         now: UnixTime,
-    ) -> Result<(), Refusal> {
-        if self.verified.remembers(der, name, now) {
-            return Ok(());
+    ) -> Result<Duration, Refusal> {
+        if let Some(not_after) = self.verified.remembers(der, name, now) {
+            return Ok(not_after);
         }
         let certificate = leaf::parse(der).map_err(|_| Refusal::Untrusted(Untrusted::Malformed))?;
         let (not_before, not_after) = leaf::bounds(certificate.validity());
@@ -71,7 +71,7 @@ impl Beliefs {
         self.leads_to_trust(der, &certificate, intermediates, now)?;
         let not_after = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         self.verified.remember(der, name, now, not_after);
-        Ok(())
+        Ok(not_after)
     }
 
     fn leads_to_trust(
@@ -169,16 +169,29 @@ pub(super) struct Check {
     name: ExpectedName,
     verdict: Mutex<Option<Refusal>>,
     requested: AtomicBool,
+    /// When the certificate that was accepted ends, in seconds since 1970.
+    not_after: AtomicU64,
 }
 
 impl Check {
     pub(super) fn new(beliefs: Arc<Beliefs>, name: ExpectedName) -> Self {
-        Self { beliefs, name, verdict: Mutex::new(None), requested: AtomicBool::new(false) }
+        Self {
+            beliefs,
+            name,
+            verdict: Mutex::new(None),
+            requested: AtomicBool::new(false),
+            not_after: AtomicU64::new(0),
+        }
     }
 
     /// Why the certificate was refused, if it was.
     pub(super) fn verdict(&self) -> Option<Refusal> {
         self.verdict.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// When the certificate that was accepted ends.
+    pub(super) fn not_after(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.not_after.load(Ordering::Relaxed))
     }
 
     /// Whether the endpoint asked for our certificate.
@@ -197,7 +210,10 @@ impl ServerCertVerifier for Check {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.beliefs.judge(end_entity, intermediates, &self.name, now) {
-            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Ok(not_after) => {
+                self.not_after.store(not_after.as_secs(), Ordering::Relaxed);
+                Ok(ServerCertVerified::assertion())
+            }
             Err(refusal) => {
                 let told = Error::InvalidCertificate(to_tell(&refusal));
                 *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);

@@ -31,14 +31,17 @@ struct Seen {
     leaf: Box<[u8]>,
     from: UnixTime,
     until: UnixTime,
+    not_after: Duration,
 }
 
 impl Verified {
-    /// Whether `leaf` was verified for `name` a moment ago. Compared byte by byte: the hash only finds it.
-    pub(super) fn remembers(&self, leaf: &CertificateDer<'_>, name: &ExpectedName, now: UnixTime) -> bool {
+    /// If `leaf` was verified for `name` a moment ago, when it ends, since 1970. Compared byte by byte: the hash only
+    /// finds it.
+    pub(super) fn remembers(&self, leaf: &CertificateDer<'_>, name: &ExpectedName, now: UnixTime) -> Option<Duration> {
         let key = (name.clone(), self.random.hash_one(leaf.as_ref()));
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&key).is_some_and(|seen| *seen.leaf == **leaf && seen.from <= now && now < seen.until)
+        let found = seen.get(&key).filter(|seen| *seen.leaf == **leaf && seen.from <= now && now < seen.until);
+        found.map(|seen| seen.not_after)
     }
 
     /// Remembers `leaf` for a minute, or until it expires.
@@ -53,7 +56,7 @@ impl Verified {
                 seen.clear();
             }
         }
-        seen.insert(key, Seen { leaf: leaf.as_ref().into(), from: now, until });
+        seen.insert(key, Seen { leaf: leaf.as_ref().into(), from: now, until, not_after });
     }
 }
 
@@ -79,7 +82,7 @@ mod tests {
             (&leaf, &stranger, 1000, false),
             (&other, &name, 1000, false),
         ] {
-            assert_eq!(verified.remembers(leaf, name, at(now)), remembered, "{name} at {now}");
+            assert_eq!(verified.remembers(leaf, name, at(now)).is_some(), remembered, "{name} at {now}");
         }
     }
 
@@ -88,8 +91,8 @@ mod tests {
         let (leaf, name) = (CertificateDer::from(vec![1]), ExpectedName::new("a"));
         let verified = Verified::default();
         verified.remember(&leaf, &name, at(1000), Duration::from_secs(1010));
-        assert!(verified.remembers(&leaf, &name, at(1009)));
-        assert!(!verified.remembers(&leaf, &name, at(1010)));
+        assert_eq!(verified.remembers(&leaf, &name, at(1009)), Some(Duration::from_secs(1010)));
+        assert_eq!(verified.remembers(&leaf, &name, at(1010)), None);
     }
 
     #[test]

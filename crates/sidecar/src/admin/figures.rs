@@ -164,8 +164,12 @@ fn of_listener(flat: &Flat, figures: &mut Vec<Figure>) {
         ("drained", count(Event::RelayDrained)),
         ("reset", count(Event::RelayReset)),
     ] {
+        // Listeners may share a prefix, and then their figures: a name that stood there twice could not be read.
         let of = ("tcp", flat.stat_prefix.clone());
-        figures.push(Figure { of, label: "envoy_tcp_prefix", name: name.to_owned(), gauge: false, value });
+        match figures.iter_mut().find(|figure| figure.of == of && figure.name == name) {
+            Some(figure) => figure.value += value,
+            None => figures.push(Figure { of, label: "envoy_tcp_prefix", name: name.to_owned(), gauge: false, value }),
+        }
     }
 }
 

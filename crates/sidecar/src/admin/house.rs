@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     presented::{Presented, Standing},
-    settings::{AppAddress, IdentitySource, Limits, Mode, Subject},
+    settings::{AppAddress, IdentitySource, Limits, Mode, ProxyProtocol, Subject},
     stats::{Event, Stats},
 };
 
@@ -53,6 +53,7 @@ pub(crate) struct Flat {
     pub(crate) identity: IdentitySource,
     pub(crate) mode: Mode,
     pub(crate) protocols: Vec<Vec<u8>>,
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     pub(crate) presented: Arc<Presented>,
     pub(crate) stats: Arc<Stats>,
 }

@@ -19,13 +19,22 @@ fn cluster(name: &str, flat: &Flat) -> Value {
         AppAddress::Fixed(address) => ("STATIC", address_of(&address.ip().to_string(), address.port())),
         AppAddress::Named(host, port) => ("STRICT_DNS", address_of(host, *port)),
     };
-    json!({
+    let mut cluster = json!({
         "name": name,
         "type": kind,
         "connect_timeout": format!("{}s", flat.connect_timeout.as_secs_f64()),
         "load_assignment": {"cluster_name": name,
                             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]},
-    })
+    });
+    if let Some(version) = flat.proxy_protocol {
+        cluster["transport_socket"] = json!({
+            "name": "envoy.transport_sockets.upstream_proxy_protocol",
+            "typed_config": {
+                "@type": format!("{V3}.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport"),
+                "config": {"version": version.name()},
+                "transport_socket": {"name": "envoy.transport_sockets.raw_buffer"}}});
+    }
+    cluster
 }
 
 fn listener(flat: &Flat) -> Value {

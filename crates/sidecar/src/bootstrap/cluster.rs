@@ -2,8 +2,11 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::fields::{Fields, Node, Notes};
-use crate::settings::{AppAddress, Limits};
+use super::{
+    fields::{Fields, Node, Notes},
+    upstream,
+};
+use crate::settings::{AppAddress, Limits, ProxyProtocol};
 
 /// Envoy's own, where a document names none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,6 +22,8 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// What the document allows of the cluster.
     pub limits: Limits,
+    /// Whether the app is told first who calls.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// How the addresses of a cluster are found.
@@ -53,12 +58,14 @@ pub(super) fn cluster(node: &Node<'_>, notes: &mut Notes) -> Option<Cluster> {
         let connect_timeout = fields.take("connect_timeout").duration(notes).filter(|limit| !limit.is_zero());
         let endpoints = endpoints(fields, kind.unwrap_or(Kind::Static), notes);
         let limits = limits(&fields.take("circuit_breakers"), notes);
+        let proxy_protocol = upstream::transport_socket(&fields.take("transport_socket"), notes);
         kind?;
         Some(Cluster {
             name: called?.to_owned(),
             endpoints,
             connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             limits,
+            proxy_protocol,
         })
     })
 }

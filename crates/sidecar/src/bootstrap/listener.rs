@@ -127,7 +127,7 @@ fn transport_socket(node: &Node<'_>, place: Place<'_>, listener: &str, notes: &m
     })
 }
 
-fn kind_of(config: &Node<'_>, notes: &mut Notes) -> String {
+pub(super) fn kind_of(config: &Node<'_>, notes: &mut Notes) -> String {
     let mut other = Notes::default();
     // Read again, and in full, by whoever knows the type.
     let kind = config.fields(&mut other, |fields, _| fields.take("@type").one_text().map(str::to_owned));

@@ -121,6 +121,7 @@ impl Entrance {
             identity: listener.identity.clone(),
             mode: listener.mode.clone(),
             protocols: listener.offer.protocols.clone(),
+            proxy_protocol: listener.proxy_protocol,
             presented: Arc::clone(&self.door.presented),
             stats: Arc::clone(&self.door.stats),
         }

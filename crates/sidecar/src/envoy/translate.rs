@@ -43,6 +43,7 @@ fn listener(listener: &crate::bootstrap::Listener, cluster: &Cluster, line: &Com
         offer: listener.offer.clone(),
         access_log: listener.access_log.clone(),
         on_refused: own.on_refused,
+        proxy_protocol: cluster.proxy_protocol,
         timeouts: Timeouts {
             dial: cluster.connect_timeout,
             handshake: own.handshake_timeout.or(listener.handshake).unwrap_or(usual.handshake),

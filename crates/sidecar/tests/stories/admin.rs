@@ -30,7 +30,7 @@ fn anywhere() -> SocketAddr {
 /// A container with the usual doors, served.
 pub(crate) struct Scene {
     container: Container,
-    app: SocketAddr,
+    pub(crate) app: SocketAddr,
     pub(crate) sidecar: Running,
 }
 
@@ -303,7 +303,7 @@ async fn figures_are_empty_where_the_bootstrap_rejects_them() {
     assert_eq!(scene.curl("/stats/prometheus").await, "");
 }
 
-fn with_stats(settings: Settings) -> Settings {
+pub(crate) fn with_stats(settings: Settings) -> Settings {
     let mut admin = settings.admin.unwrap();
     admin.subject.stats_rejected = false;
     Settings { admin: Some(admin), ..settings }
@@ -339,31 +339,6 @@ async fn figures_go_by_envoys_names() {
     assert_eq!(scene.ask("POST", "/reset_counters").await, (200, "OK\n".to_owned()));
     let stats = scene.curl("/stats").await;
     assert!(stats.contains(&format!("listener.{listener}.ssl.handshake: 0\n")), "{stats}");
-}
-
-#[tokio::test]
-async fn the_page_for_prometheus_names_each_family_once() {
-    let scene = Scene::with(with_stats).await;
-    let _router = scene.request().await;
-    let page = scene.curl("/stats/prometheus").await;
-    let mut families = std::collections::BTreeSet::new();
-    let mut last = String::new();
-    for line in page.lines() {
-        if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (family, kind) = rest.split_once(' ').unwrap();
-            assert!(matches!(kind, "counter" | "gauge"), "{line}");
-            assert!(families.insert(family.to_owned()), "{family} stands there twice");
-            family.clone_into(&mut last);
-        } else {
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            assert_eq!(name.split('{').next().unwrap(), last, "{line}");
-            assert!(value.parse::<u64>().is_ok(), "{line}");
-        }
-    }
-    let app = scene.app.port();
-    let expected = format!("envoy_cluster_upstream_cx_active{{envoy_cluster_name=\"service-cluster-{app}\"}} 1");
-    assert!(page.lines().any(|line| line == expected), "{page}");
-    assert!(scene.curl("/stats?format=prometheus").await.contains(&expected));
 }
 
 #[tokio::test]
