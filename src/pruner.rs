@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::{Clock, lines, state::BusState},
-    observe::metrics::Metrics,
+    observe::metrics::{self, Metrics},
     route::moment::Moment,
     table::{Pruned, Source, Table},
 };
@@ -54,7 +54,7 @@ impl Pruner {
         if source != Source::Lost {
             tracing::debug!(target: "registry", "finished-pruning-routes");
         }
-        metrics.routes_pruned(endpoints);
+        metrics.pruned(metrics::Pruned::Stale, endpoints);
         metrics.set_total_routes(self.table.totals().routes as u64);
         let quiet = now.since(self.table.last_update()).as_millis();
         metrics.set_ms_since_last_registry_update(u64::try_from(quiet).unwrap_or(u64::MAX));
@@ -95,7 +95,7 @@ impl Pruner {
             return;
         }
         for route in self.table.forget_unconfirmed(clock()) {
-            metrics.routes_pruned(route.endpoints.len() as u64);
+            metrics.pruned(metrics::Pruned::Unconfirmed, route.endpoints.len() as u64);
             lines::pruned(&route);
         }
     }

@@ -15,7 +15,7 @@ use super::routes::Login;
 use super::{Limits, Port};
 use super::{health, metrics, pools, routes, view::Rules};
 use crate::lifecycle::Readiness;
-use crate::observe::metrics::{Buckets, Metrics};
+use crate::observe::metrics::{Buckets, Metrics, Pruned};
 use crate::route::{
     balancing::Algorithm,
     endpoint::{Endpoint, Facts},
@@ -227,7 +227,7 @@ async fn metrics_are_scraped_fresh() {
     let served = Metrics::new(1, Buckets::default());
     let shown = Arc::clone(&served);
     let port = port(Limits::default(), |port| metrics::serve(port, shown)).await;
-    served.routes_pruned(2);
+    served.pruned(Pruned::Stale, 2);
     let reply = ask(port.addr, &get("/metrics")).await;
     let (status, headers, body) = parts(&reply);
     assert_eq!(status, "HTTP/1.1 200 OK");
@@ -236,7 +236,7 @@ async fn metrics_are_scraped_fresh() {
     let open = body.lines().find_map(|line| line.strip_prefix("file_descriptors ")).unwrap();
     // At least the standard three and both ends of this exchange.
     assert!(open.parse::<u64>().unwrap() >= 5, "{open}");
-    served.routes_pruned(3);
+    served.pruned(Pruned::Stale, 3);
     assert!(ask(port.addr, &get("/metrics")).await.contains("\nroutes_pruned 5\n"));
     let other = ask(port.addr, &get("/")).await;
     assert_eq!(parts(&other), (NOT_FOUND.0, NOT_FOUND.1.to_vec(), NOT_FOUND.2));

@@ -6,7 +6,9 @@
 //! runtime, traffic on threads of its own: neither can starve the other.
 
 mod error;
+mod expiry;
 mod fetcher;
+mod figures;
 mod metron;
 mod parts;
 mod preflight;
@@ -105,7 +107,9 @@ impl Router {
         let nats = translate::nats_proof(&config)?.map(Proofs::new);
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let table = Arc::new(Table::new(translate::table(&config)));
-        let mut subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
+        let measures = translate::metrics(&config)?;
+        let subscriber = Subscriber::new(Arc::clone(&table), translate::policy(&config));
+        let mut subscriber = subscriber.with_sources(measures.sources.clone());
         let snapshot = config.snapshot.file.clone().map(Snapshot::at);
         let restored = snapshot.as_ref().map_or(0, |snapshot| warm::restore(snapshot, &mut subscriber, clock()));
         let (settings, bus) = (translate::link(&config, nats.as_ref())?, Arc::new(BusState::new()));
@@ -118,7 +122,7 @@ impl Router {
             }
             connected => Some(connected?),
         };
-        let metrics = Metrics::new(translate::workers(&config), translate::buckets(&config.prometheus.meters)?);
+        let metrics = Metrics::with(translate::workers(&config), measures);
         let feed = fetcher::connect(&config, &table, &metrics, &clock, restored > 0).await?;
         let metron = metron::open(&config, &metrics)?;
         let access_log = translate::access_log(&config)?;
@@ -160,7 +164,9 @@ impl Router {
         }
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
-        parts.keep_table(&config, &bus, snapshot, restored > 0, &clock);
+        let record = Arc::default();
+        figures::follow(&parts, &config, &bus, &record, &clock);
+        parts.keep_table(&config, &bus, snapshot.map(|snapshot| (snapshot, record)), restored > 0, &clock);
         parts.follow_routing_api(feed);
         let table = Arc::clone(&parts.table);
         let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });

@@ -26,7 +26,10 @@ use crate::{
     pruner::Pruner,
     route::moment::Moment,
     routing_api::RoutingApi,
-    snapshot::{Snapshot, keeper::Keeper},
+    snapshot::{
+        Snapshot,
+        keeper::{Keeper, Record},
+    },
     table::Table,
     upstream::{Upstream, dialers::Dialers},
 };
@@ -118,7 +121,7 @@ impl Parts {
         &mut self,
         config: &Config,
         bus: &Arc<BusState>,
-        snapshot: Option<Snapshot>,
+        snapshot: Option<(Snapshot, Arc<Record>)>,
         warm: bool,
         clock: &Clock,
     ) {
@@ -134,8 +137,8 @@ impl Parts {
             let grace = config.droplet_stale_threshold;
             self.spawn(async move { once.forget_unconfirmed(grace, &metrics, &clock, stop).await });
         }
-        if let Some(snapshot) = snapshot {
-            let keeper = Keeper::new(Arc::clone(&self.table), snapshot);
+        if let Some((snapshot, record)) = snapshot {
+            let keeper = Keeper::new(Arc::clone(&self.table), snapshot).noting(record);
             self.spawn(keeper.run(config.snapshot.interval, self.stop.clone()));
         }
     }
@@ -165,6 +168,7 @@ impl Parts {
             let mut ticks = tokio::time::interval(COUNT_FILES_EVERY);
             while stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 metrics.set_file_descriptors(open_files());
+                metrics.sweep(Instant::now());
             }
         });
     }
@@ -180,9 +184,10 @@ impl Parts {
                 aborted: config.access_log.log_aborted_exchanges.then(|| self.stop.clone()),
                 ..Recorder::counting(self.metrics.shard(index))
             };
+            let upstream = Upstream::new(Arc::clone(&self.dialers), translate::dial_times(config), limits);
             let proxy = Proxy {
                 table: Arc::clone(&self.table),
-                upstream: Upstream::new(Arc::clone(&self.dialers), translate::dial_times(config), limits),
+                upstream: upstream.counting(self.metrics.shard(index)),
                 settings: Arc::clone(&settings),
                 recorder: Arc::new(recorder),
                 origin: self.origin,

@@ -8,7 +8,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::Dialer;
 
-use super::{StartError, status, translate};
+use super::{StartError, expiry, status, translate};
 use crate::{
     admin::{reload::Ask, secure::Renewed},
     bus::proofs::{Proof, Proofs},
@@ -88,6 +88,8 @@ struct Fresh {
     health_tls: Option<TlsAcceptor>,
     metrics_tls: Option<TlsAcceptor>,
     nats: Option<Proof>,
+    /// When the certificates end.
+    ends: Vec<(String, SystemTime)>,
 }
 
 /// What came of it.
@@ -183,6 +185,7 @@ impl Reloader {
         if let (Some(proofs), Some(next)) = (nats, fresh.nats) {
             proofs.replace(next);
         }
+        self.metrics.set_certificates(fresh.ends);
         self.running = fresh.config;
         Outcome { reloaded, need_restart: fresh.need_restart }
     }
@@ -205,6 +208,7 @@ fn read(path: &Path, running: &Config, entry: &Entry) -> Result<Fresh, ReloadErr
         health_tls: status::health_tls(&config)?,
         metrics_tls: status::metrics_tls(&config)?,
         nats: translate::nats_proof(&config)?,
+        ends: expiry::ends(&config),
         config,
     })
 }

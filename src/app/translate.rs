@@ -23,7 +23,7 @@ use crate::{
             AccessLog, Fields, Privacy, Redact,
             syslog::{Network, Syslog},
         },
-        metrics::{Bounds, Buckets},
+        metrics::{self, Bounds, Buckets},
     },
     proxy::{self, EndpointTimeout, rules::Rules},
     registration::Integrity,
@@ -207,6 +207,15 @@ pub(super) fn idle(config: &Config, workers: usize) -> Limits {
         .max_idle_conns
         .map_or(config.max_idle_conns_per_host, |most| most.get().min(config.max_idle_conns_per_host));
     Limits { total: MAX_IDLE.div_ceil(workers), per_peer: per_peer.div_ceil(workers) }
+}
+
+/// What is measured.
+pub(super) fn metrics(config: &Config) -> Result<metrics::Settings, StartError> {
+    Ok(metrics::Settings {
+        buckets: buckets(&config.prometheus.meters)?,
+        per_request: config.per_request_metrics_reporting,
+        sources: config.per_app_prometheus_http_metrics_reporting.then(Arc::default),
+    })
 }
 
 pub(super) fn buckets(meters: &Meters) -> Result<Buckets, StartError> {

@@ -35,6 +35,7 @@ use crate::{
         lease::Lease,
         moment::Moment,
         pool::Pool,
+        source::Sources,
         uri::{BadUri, RouteKey},
     },
     table::{Change, Departure, Table},
@@ -143,6 +144,13 @@ impl Subscriber {
     #[must_use]
     pub fn new(table: Arc<Table>, policy: Policy) -> Self {
         Self { table, policy, interner: Interner::default(), complained: Complained::default() }
+    }
+
+    /// The same, resolving whose latencies those of new endpoints are.
+    #[must_use]
+    pub fn with_sources(mut self, sources: Option<Arc<Sources>>) -> Self {
+        self.interner = Interner::with_sources(sources);
+        self
     }
 
     /// Applies one message that was heard at `now`, and writes the log lines about it.
@@ -332,6 +340,7 @@ fn count_at(outcome: &Outcome, metrics: &Metrics, wall_ns: i64) {
             (0..done.bad_uris).for_each(|_| metrics.registration_rejected("uri"));
         }
         Outcome::Unregistered(done) => {
+            metrics.routes_deleted(done.removed.into());
             (0..done.removed + done.absent).for_each(|_| metrics.unregistered(done.component));
             (0..done.bad_uris).for_each(|_| metrics.registration_rejected("uri"));
         }

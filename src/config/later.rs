@@ -17,8 +17,6 @@ impl Config {
             ("skip_ssl_validation", ours.skip_ssl_validation),
             ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
             ("route_services", ours.route_services != d.route_services),
-            ("per_request_metrics_reporting", !ours.per_request_metrics_reporting),
-            ("per_app_prometheus_http_metrics_reporting", ours.per_app_prometheus_http_metrics_reporting),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))

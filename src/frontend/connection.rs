@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::{
     deadlines::Deadlines,
     entry::{Entered, Entry},
-    h1, h2,
+    h1, h2, handshakes,
 };
 use crate::{
     lifecycle::{DrainToken, Stopping, roster::Roster},
@@ -65,7 +65,11 @@ pub struct Doorway {
 pub async fn serve(doorway: Arc<Doorway>, arrival: Arrival) {
     let Arrival { socket, from, door, token: _token } = arrival;
     let Ok(tcp) = TcpStream::from_std(socket) else { return };
-    match doorway.entry.admit(tcp, from, door).await {
+    let entered = doorway.entry.admit(tcp, from, door).await;
+    if let Some(how) = handshakes::ended(&entered) {
+        doorway.proxy.recorder.shard.client_handshake(how);
+    }
+    match entered {
         Ok(Entered::Plain(stream, client)) => h1::serve(&doorway, stream, Arc::new(client)).await,
         // Boxed, or every client would carry room for it.
         Ok(Entered::Tls(stream, client)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {

@@ -6,6 +6,7 @@ pub mod entry;
 pub mod gather;
 pub mod h1;
 pub mod h2;
+mod handshakes;
 mod linger;
 pub mod listener;
 pub mod proxy_protocol;

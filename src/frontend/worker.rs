@@ -14,7 +14,7 @@ use std::{
 
 use futures_util::FutureExt;
 use tokio::{
-    runtime::Runtime,
+    runtime::{Handle, Runtime},
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{MissedTickBehavior, interval},
 };
@@ -88,6 +88,7 @@ fn to_its_end(runtime: Runtime, work: impl Future<Output = ()>) {
 }
 
 async fn work(doorway: Arc<Doorway>, mut arrivals: UnboundedReceiver<Arrival>, cut: CancellationToken) {
+    doorway.proxy.recorder.shard.runs_on(Handle::current().metrics());
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut count, mut closing) = (0_u32, false);
@@ -128,10 +129,12 @@ fn tick(doorway: &Doorway, count: u32) {
 /// One connection; a panic in it ends it and nothing else.
 async fn confine(doorway: Arc<Doorway>, arrival: Arrival) {
     let recorder = Arc::clone(&doorway.proxy.recorder);
+    recorder.shard.connection_opened();
     if AssertUnwindSafe(serve(doorway, arrival)).catch_unwind().await.is_err() {
         recorder.shard.count(Tally::Panic);
         panics::taken().log();
     }
+    recorder.shard.connection_closed();
 }
 
 #[cfg(test)]

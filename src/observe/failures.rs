@@ -2,7 +2,7 @@
 
 use trueroute_identity::Refusal;
 
-use super::metrics::{Prevented, Retry, Tally};
+use super::metrics::{EndpointHandshake, Prevented, Retry, Tally};
 use crate::failure::{Counter, DialError, Failure};
 
 impl From<Counter> for Tally {
@@ -45,5 +45,19 @@ pub fn prevented(failure: &Failure) -> Option<Prevented> {
         Failure::Refused(Refusal::Untrusted(_) | Refusal::Expired { .. }) => Some(Prevented::Untrusted),
         Failure::Refused(Refusal::NotTls) => Some(Prevented::NotTls),
         _ => None,
+    }
+}
+
+/// How a handshake with an endpoint that was refused so has ended.
+#[must_use]
+pub fn handshake(refusal: &Refusal) -> EndpointHandshake {
+    match refusal {
+        Refusal::NotTls => EndpointHandshake::NotTls,
+        Refusal::WrongIdentity { .. } => EndpointHandshake::WrongIdentity,
+        Refusal::Untrusted(_) | Refusal::Expired { .. } => EndpointHandshake::Untrusted,
+        Refusal::OurCertificateRefused(_) => EndpointHandshake::CertificateRefused,
+        Refusal::TimedOut => EndpointHandshake::Timeout,
+        Refusal::Eof | Refusal::Reset => EndpointHandshake::Gone,
+        _ => EndpointHandshake::Failed,
     }
 }

@@ -5,144 +5,53 @@
 //! control plane counts is rare, and is written by [`Metrics`]' own methods from any thread.
 //!
 //! A series with a `component` label appears with its first count; every other series is there from the start, at 0.
+//! What is not counted but simply so is asked for at each scrape ([`Live`]).
 
 mod bounds;
 mod cells;
+mod encode;
 mod exposition;
 mod folded;
 mod layout;
+mod live;
+mod own;
+mod shard;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 pub use bounds::{Bounds, Buckets, NotIncreasing};
+pub use live::{Live, Snapshot};
+pub use shard::Shard;
+pub use words::{ClientHandshake, EndpointHandshake, Prevented, Pruned, RegistryAction, Retry, RoutingApiError, Tally};
 
 use self::cells::Cells;
 use self::layout::Layout;
 use crate::observe::dropsonde::Registrations;
 use crate::observe::spool::DropCount;
 use crate::route::component::{Component, MAX_COMPONENTS};
+use crate::route::source::Sources;
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Declares an enum whose variants are cells in a row, each with the name under which it is shown.
-macro_rules! numbered {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $shown:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
-
-        impl $name {
-            /// Every variant, in the order of their numbers.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The name in the metrics page.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $shown,)+ }
-            }
-        }
-    };
+/// What the configuration asks of the metrics.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The buckets of every histogram.
+    pub buckets: Buckets,
+    /// Whether `latency`, `gorouter_time` and `route_lookup_time` are measured (`per_request_metrics_reporting`).
+    pub per_request: bool,
+    /// The applications that `http_latency_seconds` tells apart (`per_app_prometheus_http_metrics_reporting`).
+    pub sources: Option<Arc<Sources>>,
 }
 
-numbered! {
-    /// What a worker counts one by one, without a label.
-    Tally {
-        /// A failure answered with the general 502 (§6).
-        BadGateway => "bad_gateways",
-        /// A request refused with 400 or 404 before an endpoint was chosen (§7.3).
-        RejectedRequest => "rejected_requests",
-        /// Every endpoint of the pool was at its connection limit.
-        BackendExhausted => "backend_exhausted_conns",
-        /// An endpoint showed a certificate of another name.
-        BackendInvalidId => "backend_invalid_id",
-        /// An endpoint's certificate is untrusted, expired or otherwise unverifiable.
-        BackendInvalidTlsCert => "backend_invalid_tls_cert",
-        /// An endpoint does not speak TLS, or refused the handshake.
-        BackendTlsHandshakeFailed => "backend_tls_handshake_failed",
-        /// A request came with an empty Content-Length.
-        EmptyContentLengthHeader => "empty_content_length_header",
-        /// A request became a WebSocket tunnel.
-        WebsocketUpgrade => "websocket_upgrades",
-        /// A WebSocket request did not become a tunnel.
-        WebsocketFailure => "websocket_failures",
-        /// A connection to an endpoint was established, handshake included.
-        UpstreamOpened => "trueroute_upstream_connections_opened_total",
-        /// A request went out on a connection that had served another one.
-        UpstreamReused => "trueroute_upstream_connections_reused_total",
-        /// The gate refused a request that the parser let through.
-        GateRefused => "trueroute_gate_refused_total",
-        /// A panic was caught at the edge of one exchange.
-        Panic => "trueroute_panics_total",
-    }
-}
-
-numbered! {
-    /// Why an attempt was followed by another one.
-    Retry {
-        /// The TCP connection was refused or failed.
-        Dial => "dial",
-        /// The TCP connection took too long.
-        DialTimeout => "dial_timeout",
-        /// The peer does not speak TLS.
-        NotTls => "not_tls",
-        /// The peer proved another name.
-        WrongIdentity => "wrong_identity",
-        /// The peer's certificate could not be verified.
-        Untrusted => "untrusted",
-        /// The peer refused our certificate.
-        CertificateRefused => "certificate_refused",
-        /// The handshake failed otherwise.
-        Handshake => "handshake",
-        /// The handshake took too long.
-        HandshakeTimeout => "handshake_timeout",
-        /// The connection ended before an answer to a request that may be repeated.
-        Eof => "eof",
-        /// The request had not been written.
-        Unsent => "unsent",
-    }
-}
-
-numbered! {
-    /// Why a peer was not given the request although the table named it.
-    Prevented {
-        /// It proved another name: the address belongs to another instance now.
-        WrongIdentity => "wrong_identity",
-        /// It could not prove any name to our trust.
-        Untrusted => "untrusted",
-        /// It does not speak TLS where proof was due.
-        NotTls => "not_tls",
-    }
-}
-
-numbered! {
-    /// What a registration did to the table (§4).
-    RegistryAction {
-        /// A new endpoint.
-        Added => "added",
-        /// A known address with other facts.
-        Updated => "updated",
-        /// The same facts again: only its age changed.
-        Refreshed => "refreshed",
-        /// Ignored: it is older than what the table holds.
-        Unmodified => "unmodified",
-    }
-}
-
-numbered! {
-    /// What failed about the Routing API.
-    RoutingApiError {
-        /// A request for a token.
-        Token => "token_fetch",
-        /// A request for all routes.
-        Fetch => "routes_fetch",
-        /// A subscription to events, or the stream of them.
-        Events => "subscribe_events",
-        /// An entry that is none.
-        Entry => "entry",
+impl Default for Settings {
+    fn default() -> Self {
+        Self { buckets: Buckets::default(), per_request: true, sources: None }
     }
 }
 
@@ -151,6 +60,7 @@ numbered! {
 pub struct Metrics {
     layout: Arc<Layout>,
     shards: Box<[Shard]>,
+    sources: Option<Arc<Sources>>,
     control: Control,
 }
 
@@ -163,7 +73,8 @@ struct Control {
     /// One writer at a time holds the lock; the cells make it one more histogram of the layout's shape.
     registration_latency: Mutex<Cells>,
     registrations_rejected: Mutex<BTreeMap<&'static str, u64>>,
-    routes_pruned: AtomicU64,
+    routes_deleted: AtomicU64,
+    pruned: [AtomicU64; Pruned::ALL.len()],
     total_routes: AtomicU64,
     ms_since_last_registry_update: AtomicU64,
     buffered_messages: AtomicU64,
@@ -176,22 +87,41 @@ struct Control {
     encoding_errors: AtomicU64,
     log_lines_dropped: OnceLock<DropCount>,
     access_log_dropped: OnceLock<Vec<DropCount>>,
+    certificates: Mutex<Vec<(String, SystemTime)>>,
+    live: OnceLock<Asked>,
     envelopes_dropped: OnceLock<Vec<DropCount>>,
     registrations_told: OnceLock<Registrations>,
 }
 
+/// Whom the page asks for what is not counted.
+struct Asked(live::Ask);
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Asked")
+    }
+}
+
 impl Metrics {
-    /// Metrics for `workers` workers, all zero.
+    /// Metrics for `workers` workers, all zero, that measure everything and tell no applications apart.
     #[must_use]
     pub fn new(workers: usize, buckets: Buckets) -> Arc<Self> {
-        let layout = Arc::new(Layout::new(buckets));
+        Self::with(workers, Settings { buckets, ..Settings::default() })
+    }
+
+    /// Metrics for `workers` workers, all zero.
+    #[must_use]
+    pub fn with(workers: usize, settings: Settings) -> Arc<Self> {
+        let Settings { buckets, per_request, sources } = settings;
+        let layout = Arc::new(Layout::new(buckets, per_request, sources.is_some()));
         let shards = (0..workers).map(|_| Shard::new(&layout)).collect();
         let control = Control {
             registered: (0..MAX_COMPONENTS).map(|_| Default::default()).collect(),
             unregistered: (0..MAX_COMPONENTS).map(|_| AtomicU64::default()).collect(),
             registration_latency: Mutex::new(Cells::new(layout.registration_latency.width())),
             registrations_rejected: Mutex::default(),
-            routes_pruned: AtomicU64::default(),
+            routes_deleted: AtomicU64::default(),
+            pruned: Default::default(),
             total_routes: AtomicU64::default(),
             ms_since_last_registry_update: AtomicU64::default(),
             buffered_messages: AtomicU64::default(),
@@ -203,10 +133,12 @@ impl Metrics {
             encoding_errors: AtomicU64::default(),
             log_lines_dropped: OnceLock::new(),
             access_log_dropped: OnceLock::new(),
+            certificates: Mutex::default(),
+            live: OnceLock::new(),
             envelopes_dropped: OnceLock::new(),
             registrations_told: OnceLock::new(),
         };
-        Arc::new(Self { layout, shards, control })
+        Arc::new(Self { layout, shards, sources, control })
     }
 
     /// Worker `index`'s own shard. Only that worker's thread may count on it: two writers lose counts.
@@ -245,9 +177,14 @@ impl Metrics {
         *rejected.entry(reason).or_default() += 1;
     }
 
-    /// `count` endpoints left the table, by age or by failure.
-    pub fn routes_pruned(&self, count: u64) {
-        self.control.routes_pruned.fetch_add(count, Ordering::Relaxed);
+    /// `count` endpoints left their routes by unregistration.
+    pub fn routes_deleted(&self, count: u64) {
+        self.control.routes_deleted.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// `count` endpoints left their routes otherwise.
+    pub fn pruned(&self, why: Pruned, count: u64) {
+        self.control.pruned[why as usize].fetch_add(count, Ordering::Relaxed);
     }
 
     /// Sets the number of routes in the table.
@@ -268,6 +205,11 @@ impl Metrics {
     /// Sets how many bus messages were lost because the queue was full.
     pub fn set_total_dropped_messages(&self, count: u64) {
         self.control.total_dropped_messages.store(count, Ordering::Relaxed);
+    }
+
+    /// How often that failed.
+    fn routing_api_failures(&self, what: RoutingApiError) -> u64 {
+        self.control.routing_api_errors[what as usize].load(Ordering::Relaxed)
     }
 
     /// Counts a failure of the Routing API.
@@ -300,6 +242,25 @@ impl Metrics {
         _ = self.control.access_log_dropped.set(dropped.collect());
     }
 
+    /// Shows when these certificates end, each under the key of the configuration that names it. Called again after
+    /// they were replaced.
+    pub fn set_certificates(&self, ends: Vec<(String, SystemTime)>) {
+        *self.control.certificates.lock().unwrap_or_else(PoisonError::into_inner) = ends;
+    }
+
+    /// Asks `ask` for what is not counted, at each scrape and from its thread; the first call counts.
+    pub fn follow_router(&self, ask: impl Fn() -> Live + Send + Sync + 'static) {
+        _ = self.control.live.set(Asked(Box::new(ask)));
+    }
+
+    /// Forgets applications that left a while ago.
+    pub fn sweep(&self, now: Instant) {
+        if let Some(sources) = &self.sources {
+            let clear = |shard: &Shard, source| self.layout.http_latency.clear(shard.cells(), source);
+            sources.sweep(now, |source| self.shards.iter().for_each(|shard| clear(shard, source)));
+        }
+    }
+
     /// Shows the envelopes that did not reach metron, and tells it of registrations if `told` is there; the first call
     /// counts.
     pub fn follow_metron(&self, dropped: impl Iterator<Item = DropCount>, told: Option<Registrations>) {
@@ -312,7 +273,7 @@ impl Metrics {
     /// Exchanges that are open at this moment, over all workers; what a drain still waits for.
     #[must_use]
     pub fn open_exchanges(&self) -> u64 {
-        self.sum(self.layout.open_exchanges)
+        self.shards.iter().map(|shard| self.layout.exchanges.open(shard.cells())).sum()
     }
 
     /// The whole page in Prometheus' text format, with [`CONTENT_TYPE`].
@@ -321,91 +282,20 @@ impl Metrics {
         exposition::render(self)
     }
 
+    /// Endpoints that left a route because nothing was heard of them (`routes_pruned`).
+    fn pruned_for_age(&self) -> u64 {
+        [Pruned::Stale, Pruned::Unconfirmed]
+            .iter()
+            .map(|&why| self.control.pruned[why as usize].load(Ordering::Relaxed))
+            .sum()
+    }
+
     fn sum(&self, at: usize) -> u64 {
-        self.shards.iter().fold(0, |sum, shard| sum.wrapping_add(shard.0.cells.read(at)))
+        self.shards.iter().fold(0, |sum, shard| sum.wrapping_add(shard.cells().read(at)))
     }
 
     fn sum_f64(&self, at: usize) -> f64 {
-        self.shards.iter().map(|shard| shard.0.cells.read_f64(at)).sum()
-    }
-}
-
-/// One worker's counters. Clones count on the same memory; they must stay on that worker's thread.
-#[derive(Clone, Debug)]
-pub struct Shard(Arc<Slab>);
-
-#[derive(Debug)]
-struct Slab {
-    layout: Arc<Layout>,
-    cells: Cells,
-}
-
-impl Shard {
-    fn new(layout: &Arc<Layout>) -> Self {
-        Self(Arc::new(Slab { layout: Arc::clone(layout), cells: Cells::new(layout.len) }))
-    }
-
-    /// Counts one.
-    #[inline]
-    pub fn count(&self, tally: Tally) {
-        self.0.cells.add(self.0.layout.tallies + tally as usize, 1);
-    }
-
-    /// An attempt at an endpoint of `component` begins (`total_requests`).
-    #[inline]
-    pub fn attempt(&self, component: Component) {
-        self.0.cells.add(self.0.layout.total_requests + component.index(), 1);
-    }
-
-    /// A response of `status` was given after an endpoint was chosen (`responses`); anything outside of
-    /// 200..=599, and so 101 too, is of the group `xxx`.
-    #[inline]
-    pub fn response(&self, status: u16) {
-        self.0.cells.add(self.0.layout.responses + layout::status_group(status), 1);
-    }
-
-    /// From receipt to the end of the response's body (`latency`, `http_latency_seconds`).
-    #[inline]
-    pub fn latency(&self, component: Component, took: Duration) {
-        let Slab { layout, cells } = &*self.0;
-        layout.latency.observe(cells, component.index(), took.as_secs_f64() * 1e3);
-        layout.http_latency.observe(cells, 0, took.as_secs_f64());
-    }
-
-    /// The router's own part of an exchange (`gorouter_time`).
-    #[inline]
-    pub fn gorouter_time(&self, took: Duration) {
-        self.0.layout.gorouter_time.observe(&self.0.cells, 0, took.as_secs_f64());
-    }
-
-    /// One look-up in the table (`route_lookup_time`).
-    #[inline]
-    pub fn route_lookup_time(&self, took: Duration) {
-        self.0.layout.route_lookup_time.observe(&self.0.cells, 0, took.as_secs_f64() * 1e9);
-    }
-
-    /// An attempt failed and another one follows.
-    #[inline]
-    pub fn retry(&self, why: Retry) {
-        self.0.cells.add(self.0.layout.retries + why as usize, 1);
-    }
-
-    /// A peer did not prove to be the instance that the table named, and got no byte of the request.
-    #[inline]
-    pub fn misroute_prevented(&self, why: Prevented) {
-        self.0.cells.add(self.0.layout.prevented + why as usize, 1);
-    }
-
-    /// An exchange begins.
-    #[inline]
-    pub fn exchange_opened(&self) {
-        self.0.cells.add(self.0.layout.open_exchanges, 1);
-    }
-
-    /// An exchange that was counted as opened ends, on the same worker.
-    #[inline]
-    pub fn exchange_closed(&self) {
-        self.0.cells.add(self.0.layout.open_exchanges, 1_u64.wrapping_neg());
+        self.shards.iter().map(|shard| shard.cells().read_f64(at)).sum()
     }
 }
 

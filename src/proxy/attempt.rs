@@ -149,6 +149,12 @@ impl Proxy {
         failed: &SendFailed<RequestBody>,
         verdict: Verdict,
     ) {
+        if failed.facts.connected && !failed.facts.reused {
+            exchange.shard().count(Tally::UpstreamOpened);
+        }
+        if let Failure::RefusedLate(refusal) = failed.failure.root() {
+            exchange.shard().endpoint_handshake(failures::handshake(refusal));
+        }
         if let Some(prevented) = failures::prevented(&failed.failure) {
             exchange.shard().misroute_prevented(prevented);
         }
@@ -167,6 +173,7 @@ impl Proxy {
         let fate = if refused { Fate::Prune } else { verdict.fate };
         match self.table.report(pool, lease, fate, now) {
             Reported::Pruned => {
+                exchange.shard().pruned();
                 self.table.journal().left(pool.route(), lease, Cause::failed(verdict.reason, &error), now);
                 tracing::info!(
                     target: "registry",

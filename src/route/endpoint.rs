@@ -21,6 +21,7 @@ use super::{
     component::Component,
     packed::{Reader, push},
     peer::Peer,
+    source::Source,
     tags::{Known, Pattern},
     terms::Terms,
 };
@@ -133,6 +134,7 @@ impl Endpoint {
                 stale_threshold: facts.stale_threshold,
                 options: facts.options,
                 modification_tag: facts.modification_tag,
+                source: None,
             }),
             peer,
             texts: texts.into_boxed_str(),
@@ -143,6 +145,13 @@ impl Endpoint {
             used: AtomicBool::new(false),
             updated_at_ns: facts.updated_at_ns,
         }
+    }
+
+    /// The number of the application whose latencies these are, where applications are told apart.
+    #[must_use]
+    #[inline]
+    pub fn source(&self) -> usize {
+        Source::index(self.terms.source.as_ref())
     }
 
     /// Application id.

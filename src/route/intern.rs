@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use super::{endpoint::Endpoint, tags::Pattern, terms::Terms};
+use super::{endpoint::Endpoint, source::Sources, tags::Pattern, terms::Terms};
 
 /// Sweeping more often than this, in messages, would be more work than it saves.
 const WORTH_A_SWEEP: usize = 1024;
@@ -25,9 +25,17 @@ pub struct Interner {
     terms: HashSet<Arc<Terms>>,
     /// Messages since the last sweep.
     messages: usize,
+    /// Whose latencies are told apart, if any are.
+    sources: Option<Arc<Sources>>,
 }
 
 impl Interner {
+    /// One that resolves the `source_id` of new endpoints.
+    #[must_use]
+    pub fn with_sources(sources: Option<Arc<Sources>>) -> Self {
+        Self { sources, ..Self::default() }
+    }
+
     /// An endpoint equal to `endpoint`: one that is still in use somewhere if there is one, else this one
     /// with its texts shared.
     ///
@@ -41,6 +49,12 @@ impl Interner {
             && known.availability_zone() == endpoint.availability_zone()
         {
             return known;
+        }
+        if let Some(sources) = &self.sources
+            && let Some(id) = endpoint.tag("source_id").filter(|id| !id.is_empty())
+        {
+            let source = sources.named(id);
+            Arc::make_mut(&mut endpoint.terms).source = Some(source);
         }
         endpoint.tags = endpoint.tags.map(|pattern| one_of(&mut self.patterns, pattern));
         endpoint.terms = one_of(&mut self.terms, endpoint.terms);

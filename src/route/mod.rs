@@ -12,6 +12,7 @@ pub mod peer;
 pub mod pick;
 pub mod pool;
 pub mod proof;
+pub mod source;
 mod tags;
 mod terms;
 pub mod uri;

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use super::source::Source;
+
 /// The facts of a registration that repeat from endpoint to endpoint; kept once for all that have them in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Terms {
@@ -16,6 +18,8 @@ pub(super) struct Terms {
     pub(super) stale_threshold: Duration,
     pub(super) options: Option<Arc<Options>>,
     pub(super) modification_tag: Option<Arc<ModificationTag>>,
+    /// Whose latencies these are, where applications are told apart; from a tag, and so no fact of its own.
+    pub(super) source: Option<Arc<Source>>,
 }
 
 impl Terms {

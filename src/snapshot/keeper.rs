@@ -1,6 +1,13 @@
 //! Keeps the snapshot as the table is: written when something changed, not more often than asked for, and at the end.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
+};
 
 use tokio::{task::spawn_blocking, time::interval};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +19,43 @@ use crate::{
     table::{Table, listing::Listing},
 };
 
+/// What became of the file, for whoever watches the router.
+#[derive(Debug, Default)]
+pub struct Record {
+    written: Mutex<Option<SystemTime>>,
+    bytes: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Record {
+    /// When the file was last written by this process.
+    #[must_use]
+    pub fn written(&self) -> Option<SystemTime> {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its size in bytes then.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// How often it could not be written.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
+
+    fn stored(&self, bytes: u64) {
+        self.bytes.store(bytes, Relaxed);
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
+    }
+
+    fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+}
+
 /// Writes the table to its file.
 #[derive(Debug)]
 pub struct Keeper {
@@ -21,13 +65,20 @@ pub struct Keeper {
     written: Option<u64>,
     /// The last failure, so that it is told once and not at every try.
     told: Option<String>,
+    record: Arc<Record>,
 }
 
 impl Keeper {
     /// A keeper of `table`. What `snapshot` holds counts as older than any table.
     #[must_use]
     pub fn new(table: Arc<Table>, snapshot: Snapshot) -> Self {
-        Self { table, snapshot, written: None, told: None }
+        Self { table, snapshot, written: None, told: None, record: Arc::default() }
+    }
+
+    /// The same, noting in `record` what becomes of the file.
+    #[must_use]
+    pub fn noting(self, record: Arc<Record>) -> Self {
+        Self { record, ..self }
     }
 
     /// Looks every `every` whether there is something to write, until `until` is cancelled; then once more.
@@ -50,10 +101,14 @@ impl Keeper {
         let stored = spawn_blocking(move || snapshot.store(&messages(&listing))).await;
         match stored.map_err(std::io::Error::other).and_then(|stored| stored) {
             Ok(()) => {
+                self.record.stored(std::fs::metadata(self.snapshot.path()).map_or(0, |file| file.len()));
                 self.written = Some(edits);
                 self.told = None;
             }
-            Err(error) => self.tell(error.to_string()),
+            Err(error) => {
+                self.record.failed();
+                self.tell(error.to_string());
+            }
         }
     }
 

@@ -14,6 +14,10 @@ use trueroute_identity::{Dialer, Secured};
 use super::{connection::Connection, stream::Stream};
 use crate::{
     failure::{DialError, Failure},
+    observe::{
+        failures,
+        metrics::{EndpointHandshake, Shard},
+    },
     route::{
         peer::{Identity, Peer},
         proof::Proof,
@@ -68,7 +72,7 @@ impl Offer {
 /// The name of HTTP/2 among application protocols.
 const HTTP2: &[u8] = b"h2";
 
-/// Dials `peer`, noting in `timings` how long it takes. For a TLS peer the connection exists only after its
+/// Dials `peer`, noting in `timings` how long it takes, and in `counts` how the handshake ends. For a TLS peer the connection exists only after its
 /// certificate proved the expected name.
 pub async fn dial(
     peer: &Peer,
@@ -76,6 +80,7 @@ pub async fn dial(
     times: &DialTimes,
     offer: Offer,
     timings: &mut Timings,
+    counts: Option<&Shard>,
 ) -> Result<Connection, Failure> {
     let tcp = connect(peer, times, timings).await.map_err(Failure::Dial)?;
     // Requests are written whole; waiting to fill a segment would only delay them.
@@ -90,6 +95,10 @@ pub async fn dial(
             let begun = Instant::now();
             let secured = dialer.secure_for(tcp, &name, offer.protocols()).await;
             timings.tls = Some(begun.elapsed());
+            if let Some(shard) = counts {
+                shard
+                    .endpoint_handshake(secured.as_ref().map_or_else(failures::handshake, |_| EndpointHandshake::Full));
+            }
             let secured = secured.map_err(Failure::Refused)?;
             timings.proof = Some(proof(&secured));
             Stream::Secured(Box::new(secured))

@@ -39,6 +39,7 @@ use self::{
 };
 use crate::{
     failure::Failure,
+    observe::metrics::Shard,
     route::{peer::Peer, proof::Proof},
 };
 
@@ -49,6 +50,7 @@ pub struct Upstream {
     shelves: Shelves,
     dialers: Arc<Dialers>,
     times: DialTimes,
+    counts: Option<Shard>,
 }
 
 /// An answer.
@@ -113,7 +115,13 @@ impl Upstream {
     /// No connections yet; new ones are verified by the current one of `dialers`.
     #[must_use]
     pub fn new(dialers: Arc<Dialers>, times: DialTimes, limits: Limits) -> Self {
-        Self { home: Home::new(limits), shelves: Shelves::default(), dialers, times }
+        Self { home: Home::new(limits), shelves: Shelves::default(), dialers, times, counts: None }
+    }
+
+    /// The same, counting its handshakes on the worker's `shard`.
+    #[must_use]
+    pub fn counting(self, shard: Shard) -> Self {
+        Self { counts: Some(shard), ..self }
     }
 
     /// The idle connections, for the worker's regular sweep.
@@ -227,7 +235,7 @@ impl Upstream {
         let mut timings = Timings::default();
         let offer = if terms.http2 { Offer::Http1 } else { Offer::Nothing };
         let dialer = self.dialers.current();
-        let dial = dial::dial(peer, &dialer, &self.times, offer, &mut timings);
+        let dial = dial::dial(peer, &dialer, &self.times, offer, &mut timings, self.counts.as_ref());
         let connected = match terms.deadline {
             Some(deadline) => timeout_at(deadline, dial).await.unwrap_or(Err(Failure::ConnectTimeout)),
             None => dial.await,

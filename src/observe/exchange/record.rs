@@ -162,7 +162,7 @@ impl Exchange {
         let Some(endpoint) = &self.endpoint else { return };
         let shard = &self.recorder.shard;
         shard.response(status);
-        shard.latency(endpoint.component, took);
+        shard.latency(endpoint.component, endpoint.source(), took);
         shard.gorouter_time(router_time);
     }
 

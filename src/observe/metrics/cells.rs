@@ -42,6 +42,11 @@ impl Cells {
         cell.store(sum.to_bits(), Ordering::Relaxed);
     }
 
+    /// Back to zero, while there is no writer.
+    pub(super) fn clear(&self, at: usize) {
+        self.cell(at).store(0, Ordering::Relaxed);
+    }
+
     pub(super) fn read(&self, at: usize) -> u64 {
         self.cell(at).load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Every number under its name, as a page.
+//! Every number under its name, as a page: here those of Gorouter (gorouter.md §11), in [`super::own`] the others.
 //!
 //! The families are built from the cells at each scrape and handed to the `prometheus` crate's encoder.
 
@@ -6,21 +6,28 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::TextEncoder;
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Metric, MetricFamily};
 
-use super::layout::{STATUS_GROUPS, Series};
-use super::{Metrics, Prevented, RegistryAction, Retry, RoutingApiError, Tally};
-use crate::observe::spool::DropCount;
+use super::{
+    Live, Metrics, RegistryAction, Tally,
+    encode::{counter, counters, gauge, histogram, histogram_family, labelled},
+    layout::{STATUS_GROUPS, Series},
+    own,
+};
 use crate::route::component::Component;
 
 /// The `source_id` of `http_latency_seconds` when applications are not told apart.
 const SOURCE_ID: &str = "gorouter";
+/// The same of applications beyond the bound.
+const OTHER_SOURCES: &str = "other";
 
 pub(super) fn render(metrics: &Metrics) -> String {
     let mut families = Vec::new();
+    let live = metrics.control.live.get().map(|ask| (ask.0)());
     workers(metrics, &mut families);
     histograms(metrics, &mut families);
-    control(metrics, &mut families);
+    control(metrics, live.as_ref(), &mut families);
+    own::families(metrics, &live.unwrap_or_default(), &mut families);
     // The encoder fails on a family without a series; Prometheus' own client leaves it out of the page too.
     families.retain(|family| !family.get_metric().is_empty());
     families.sort_by(|one, other| one.name().cmp(other.name()));
@@ -35,9 +42,13 @@ pub(super) fn render(metrics: &Metrics) -> String {
 fn workers(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
     let layout = &metrics.layout;
     for &tally in Tally::ALL {
-        let extra = if tally == Tally::Panic { metrics.control.panics.load(Ordering::Relaxed) } else { 0 };
-        let value = metrics.sum(layout.tallies + tally as usize) + extra;
-        families.push(counters(tally.name(), help(tally), vec![counter(&[], value)]));
+        if let Some(help) = help(tally) {
+            families.push(counters(
+                tally.name(),
+                help,
+                vec![counter(&[], metrics.sum(layout.tallies + tally as usize))],
+            ));
+        }
     }
     families.push(counters(
         "total_requests",
@@ -50,16 +61,10 @@ fn workers(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         labelled("status_group", STATUS_GROUPS.into_iter().enumerate(), |at| metrics.sum(layout.responses + at)),
     ));
     families.push(counters(
-        "trueroute_retries_total",
-        "Attempts that failed and were followed by another one, by the reason of the failure.",
-        labelled("reason", names(Retry::ALL, Retry::name), |at| metrics.sum(layout.retries + at)),
+        "responses_route_services",
+        "Responses of route services, by the group of their status. Gorouter never counts any either.",
+        labelled("status_group", STATUS_GROUPS.into_iter().enumerate(), |_| 0),
     ));
-    families.push(counters(
-        "trueroute_misroutes_prevented_total",
-        "Peers that did not prove to be the instance the table named and got no byte of the request, by the reason.",
-        labelled("reason", names(Prevented::ALL, Prevented::name), |at| metrics.sum(layout.prevented + at)),
-    ));
-    families.push(gauge("trueroute_open_exchanges", "Exchanges open at this moment.", metrics.open_exchanges()));
 }
 
 fn histograms(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
@@ -75,18 +80,21 @@ fn histograms(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
             .filter(|metric| metric.get_histogram().get_sample_count() > 0)
             .collect(),
     ));
-    for (name, help, series, labels) in [
-        ("gorouter_time", "Seconds of an exchange spent in the router itself.", &layout.gorouter_time, &[][..]),
-        ("route_lookup_time", "Nanoseconds of one look-up in the table.", &layout.route_lookup_time, &[]),
-        (
-            "http_latency_seconds",
-            "Seconds from a request's receipt to the end of its response.",
-            &layout.http_latency,
-            &[("source_id", SOURCE_ID)],
-        ),
+    for (name, help, series) in [
+        ("gorouter_time", "Seconds of an exchange spent in the router itself.", &layout.gorouter_time),
+        ("route_lookup_time", "Nanoseconds of one look-up in the table.", &layout.route_lookup_time),
     ] {
-        families.push(histogram_family(name, help, vec![summed(series, 0, labels)]));
+        families.push(histogram_family(name, help, vec![summed(series, 0, &[])]));
     }
+    let sources = match &metrics.sources {
+        Some(sources) => sources.all(SOURCE_ID, OTHER_SOURCES),
+        None => vec![(0, SOURCE_ID.into())],
+    };
+    families.push(histogram_family(
+        "http_latency_seconds",
+        "Seconds from a request's receipt to the end of its response, by the endpoint's tag source_id if that is asked for.",
+        sources.iter().map(|(at, name)| summed(&layout.http_latency, *at, &[("source_id", name)])).collect(),
+    ));
     let cells = metrics.control.registration_latency.lock().unwrap_or_else(PoisonError::into_inner);
     families.push(histogram_family(
         "route_registration_latency",
@@ -95,7 +103,7 @@ fn histograms(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
     ));
 }
 
-fn control(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
+fn control(metrics: &Metrics, live: Option<&Live>, families: &mut Vec<MetricFamily>) {
     let control = &metrics.control;
     let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
     let registered = components().flat_map(|(component, name)| {
@@ -114,63 +122,27 @@ fn control(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         "Unregistrations applied, by component.",
         by_component(|component| read(&control.unregistered[component.index()])),
     ));
-    let failed = RoutingApiError::ALL.iter().map(|&what| (what, read(&control.routing_api_errors[what as usize])));
-    let failed = failed.filter(|(_, value)| *value > 0);
-    families.push(counters(
-        "trueroute_routing_api_errors_total",
-        "Failures of the Routing API and of UAA, by what was asked for.",
-        failed.map(|(what, value)| counter(&[("what", what.name())], value)).collect(),
-    ));
-    let rejected = control.registrations_rejected.lock().unwrap_or_else(PoisonError::into_inner);
-    families.push(counters(
-        "trueroute_registrations_rejected_total",
-        "Messages on the bus that were refused, by the reason.",
-        rejected.iter().map(|(reason, &value)| counter(&[("reason", reason)], value)).collect(),
-    ));
-    drop(rejected);
+    let of_action = |action: RegistryAction| -> u64 {
+        control.registered.iter().map(|actions| read(&actions[action as usize])).sum()
+    };
     for (name, help, value) in [
-        (
-            "trueroute_log_lines_dropped_total",
-            "Log lines lost because the queue was full.",
-            control.log_lines_dropped.get().map_or(0, DropCount::lines),
-        ),
-        (
-            "trueroute_access_log_dropped_total",
-            "Access-log lines lost because the queue was full or the file refused them.",
-            control.access_log_dropped.get().map_or(0, |places| places.iter().map(DropCount::lines).sum()),
-        ),
-        (
-            "trueroute_envelopes_dropped_total",
-            "Envelopes for metron lost because the queue was full or nobody took them.",
-            control.envelopes_dropped.get().map_or(0, |places| places.iter().map(DropCount::lines).sum()),
-        ),
+        ("routes_added", "Endpoints that registrations put into a route.", of_action(RegistryAction::Added)),
+        ("routes_deleted", "Endpoints that unregistrations took from a route.", read(&control.routes_deleted)),
+        ("routes_pruned", "Endpoints that left a route because nothing was heard of them.", metrics.pruned_for_age()),
     ] {
         families.push(counters(name, help, vec![counter(&[], value)]));
     }
-    let [succeeded, failed] = &control.reloads;
-    families.push(counters(
-        "trueroute_reloads_total",
-        "Times that certificates and authorities were read again, by the result.",
-        [("succeeded", succeeded), ("failed", failed)]
-            .map(|(result, count)| counter(&[("result", result)], read(count)))
-            .to_vec(),
-    ));
-    families.push(counters(
-        "routes_pruned",
-        "Endpoints that left the table by age or by failure.",
-        vec![counter(&[], read(&control.routes_pruned))],
-    ));
     families.push(counters(
         "promhttp_metric_handler_errors_total",
         "Internal errors while this page was made.",
         vec![counter(&[("cause", "encoding")], read(&control.encoding_errors)), counter(&[("cause", "gathering")], 0)],
     ));
     for (name, help, value) in [
-        ("total_routes", "Routes in the table.", read(&control.total_routes)),
+        ("total_routes", "Routes in the table.", live.map_or_else(|| read(&control.total_routes), |live| live.routes)),
         (
             "ms_since_last_registry_update",
             "Milliseconds since the table last changed.",
-            read(&control.ms_since_last_registry_update),
+            live.map_or_else(|| read(&control.ms_since_last_registry_update), |live| live.quiet_ms),
         ),
         ("buffered_messages", "Messages from the bus waiting to be read.", read(&control.buffered_messages)),
         (
@@ -184,8 +156,8 @@ fn control(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
     }
 }
 
-fn help(tally: Tally) -> &'static str {
-    match tally {
+fn help(tally: Tally) -> Option<&'static str> {
+    Some(match tally {
         Tally::BadGateway => "Failures answered with the general 502.",
         Tally::RejectedRequest => "Requests refused before an endpoint was chosen.",
         Tally::BackendExhausted => "Requests for which every endpoint was at its connection limit.",
@@ -198,8 +170,9 @@ fn help(tally: Tally) -> &'static str {
         Tally::UpstreamOpened => "Connections to endpoints that were established.",
         Tally::UpstreamReused => "Requests sent on a connection that had served another one.",
         Tally::GateRefused => "Requests refused for their form before routing.",
-        Tally::Panic => "Panics that cost one exchange or one task.",
-    }
+        // Counted by others as well.
+        Tally::Panic => return None,
+    })
 }
 
 /// Components in the order of their names, so that the page does not depend on who came first.
@@ -215,87 +188,4 @@ fn by_component(value: impl Fn(Component) -> u64) -> Vec<Metric> {
         .filter(|(_, value)| *value > 0)
         .map(|(name, value)| counter(&[("component", &name)], value))
         .collect()
-}
-
-fn names<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> impl Iterator<Item = (usize, &'static str)> {
-    all.iter().map(move |&one| name(one)).enumerate()
-}
-
-fn labelled<'a>(
-    label: &str,
-    values: impl Iterator<Item = (usize, &'a str)>,
-    count: impl Fn(usize) -> u64,
-) -> Vec<Metric> {
-    values.map(|(at, value)| counter(&[(label, value)], count(at))).collect()
-}
-
-fn histogram(
-    series: &Series,
-    nth: usize,
-    labels: &[(&str, &str)],
-    count: impl Fn(usize) -> u64,
-    sum: impl Fn(usize) -> f64,
-) -> Metric {
-    let mut seen = 0;
-    let mut buckets = Vec::with_capacity(series.width());
-    let bounds = series.bounds.as_slice().iter().copied().chain([f64::INFINITY]);
-    for (cell, bound) in series.buckets(nth).zip(bounds) {
-        seen += count(cell);
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(bound);
-        bucket.set_cumulative_count(seen);
-        buckets.push(bucket);
-    }
-    // The unbounded bucket is the sample count; the encoder writes it from that.
-    buckets.pop();
-    let mut value = Histogram::default();
-    value.set_bucket(buckets);
-    value.set_sample_count(seen);
-    value.set_sample_sum(sum(series.sum(nth)));
-    let mut metric = Metric::from_label(pairs(labels));
-    metric.set_histogram(value);
-    metric
-}
-
-#[expect(clippy::cast_precision_loss, reason = "the text format's numbers are floats; counts stay exact up to 2^53")]
-fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
-    let mut number = Counter::default();
-    number.set_value(value as f64);
-    let mut metric = Metric::from_label(pairs(labels));
-    metric.set_counter(number);
-    metric
-}
-
-#[expect(clippy::cast_precision_loss, reason = "the text format's numbers are floats; sizes stay exact up to 2^53")]
-fn gauge(name: &str, help: &str, value: u64) -> MetricFamily {
-    let mut number = Gauge::default();
-    number.set_value(value as f64);
-    family(MetricType::GAUGE, name, help, vec![Metric::from_gauge(number)])
-}
-
-fn pairs(labels: &[(&str, &str)]) -> Vec<LabelPair> {
-    let pair = |&(name, value): &(&str, &str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name(name.into());
-        pair.set_value(value.into());
-        pair
-    };
-    labels.iter().map(pair).collect()
-}
-
-fn counters(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
-    family(MetricType::COUNTER, name, help, metrics)
-}
-
-fn histogram_family(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
-    family(MetricType::HISTOGRAM, name, help, metrics)
-}
-
-fn family(kind: MetricType, name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_field_type(kind);
-    family.set_name(name.into());
-    family.set_help(help.into());
-    family.set_metric(metrics);
-    family
 }

@@ -1,8 +1,8 @@
 //! Where each number lies in a shard's cells.
 
 use super::cells::Cells;
-use super::{Bounds, Buckets, Prevented, Retry, Tally};
-use crate::route::component::MAX_COMPONENTS;
+use super::{Bounds, Buckets, ClientHandshake, EndpointHandshake, Prevented, Pruned, Retry, Tally};
+use crate::route::{component::MAX_COMPONENTS, source::MAX_SOURCES};
 
 /// Labels of `responses`, in the order of their cells.
 pub(super) const STATUS_GROUPS: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "xxx"];
@@ -48,9 +48,30 @@ impl Series {
         first..=first + self.bounds.as_slice().len()
     }
 
+    /// Empties the `nth` histogram, on which nobody counts meanwhile.
+    pub(super) fn clear(&self, cells: &Cells, nth: usize) {
+        self.buckets(nth).chain([self.sum(nth)]).for_each(|at| cells.clear(at));
+    }
+
     /// The cell of the `nth` histogram's sum.
     pub(super) fn sum(&self, nth: usize) -> usize {
         self.first + (nth + 1) * self.width() - 1
+    }
+}
+
+/// What begins and ends on one worker. Two cells that only grow, because both are of interest.
+#[derive(Debug)]
+pub(super) struct Span {
+    pub(super) opened: usize,
+    pub(super) closed: usize,
+}
+
+impl Span {
+    /// What has begun and not ended.
+    pub(super) fn open(&self, cells: &Cells) -> u64 {
+        // The end is read first; what begins meanwhile may show, but nothing is missing.
+        let closed = cells.read(self.closed);
+        cells.read(self.opened).saturating_sub(closed)
     }
 }
 
@@ -58,14 +79,21 @@ impl Series {
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) tallies: usize,
-    pub(super) open_exchanges: usize,
+    pub(super) exchanges: Span,
+    pub(super) connections: Span,
     pub(super) responses: usize,
     pub(super) retries: usize,
     pub(super) prevented: usize,
+    pub(super) pruned: usize,
+    pub(super) endpoint_handshakes: usize,
+    pub(super) client_handshakes: usize,
     pub(super) total_requests: usize,
     pub(super) gorouter_time: Series,
     pub(super) route_lookup_time: Series,
+    /// One histogram per application, or one for all.
     pub(super) http_latency: Series,
+    /// Whether the first two, and `latency`, are measured.
+    pub(super) per_request: bool,
     /// One histogram per component.
     pub(super) latency: Series,
     pub(super) len: usize,
@@ -74,7 +102,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(buckets: Buckets) -> Self {
+    pub(super) fn new(buckets: Buckets, per_request: bool, per_app: bool) -> Self {
         let mut len = 0;
         let mut place = |cells: usize| {
             let first = len;
@@ -82,10 +110,14 @@ impl Layout {
             first
         };
         let tallies = place(Tally::ALL.len());
-        let open_exchanges = place(1);
+        let exchanges = Span { opened: place(1), closed: place(1) };
+        let connections = Span { opened: place(1), closed: place(1) };
         let responses = place(STATUS_GROUPS.len());
         let retries = place(Retry::ALL.len());
         let prevented = place(Prevented::ALL.len());
+        let pruned = place(Pruned::ALL.len());
+        let endpoint_handshakes = place(EndpointHandshake::ALL.len());
+        let client_handshakes = place(ClientHandshake::ALL.len());
         let mut series = |bounds: Bounds, histograms: usize| {
             let mut series = Series { first: 0, bounds };
             series.first = place(series.width() * histograms);
@@ -93,20 +125,25 @@ impl Layout {
         };
         let gorouter_time = series(buckets.gorouter_time, 1);
         let route_lookup_time = series(buckets.route_lookup_time, 1);
-        let http_latency = series(buckets.http_latency, 1);
+        let http_latency = series(buckets.http_latency, if per_app { MAX_SOURCES } else { 1 });
         let latency = series(buckets.routing_response_latency, MAX_COMPONENTS);
         let total_requests = place(MAX_COMPONENTS);
         let registration_latency = Series { first: 0, bounds: buckets.route_registration_latency };
         Self {
             tallies,
-            open_exchanges,
+            exchanges,
+            connections,
             responses,
             retries,
             prevented,
+            pruned,
+            endpoint_handshakes,
+            client_handshakes,
             total_requests,
             gorouter_time,
             route_lookup_time,
             http_latency,
+            per_request,
             latency,
             len,
             registration_latency,

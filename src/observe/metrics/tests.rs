@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::route::source::{KEPT_FOR, Source};
 
 const GOLDEN: &str = include_str!("page.txt");
 
@@ -12,9 +15,9 @@ fn counted() -> Arc<Metrics> {
     for status in [101, 199, 200, 299, 304, 404, 502, 599, 600, 99] {
         one.response(status);
     }
-    one.latency(app, Duration::from_millis(1));
-    one.latency(app, Duration::from_micros(1500));
-    other.latency(app, Duration::from_secs(30));
+    one.latency(app, 0, Duration::from_millis(1));
+    one.latency(app, 0, Duration::from_micros(1500));
+    other.latency(app, 0, Duration::from_secs(30));
     one.gorouter_time(Duration::from_micros(100));
     other.route_lookup_time(Duration::from_nanos(10_001));
     for &tally in Tally::ALL {
@@ -39,7 +42,15 @@ fn counted() -> Arc<Metrics> {
     metrics.registration_rejected("bad_json");
     metrics.registration_rejected("bad_json");
     metrics.registration_rejected("no_port");
-    metrics.routes_pruned(3);
+    metrics.pruned(Pruned::Stale, 3);
+    metrics.routes_deleted(4);
+    one.pruned();
+    one.endpoint_handshake(EndpointHandshake::Full);
+    other.client_handshake(ClientHandshake::Resumed);
+    one.connection_opened();
+    other.connection_opened();
+    other.connection_closed();
+    metrics.set_certificates(vec![("tls_pem[0]".into(), SystemTime::UNIX_EPOCH)]);
     metrics.set_total_routes(100_000);
     metrics.set_ms_since_last_registry_update(12);
     metrics.set_buffered_messages(7);
@@ -52,28 +63,147 @@ fn counted() -> Arc<Metrics> {
     metrics
 }
 
+/// The page without what the system says of the process, and with a `*` for what depends on the time.
+fn pinned(metrics: &Metrics) -> String {
+    let ours = |line: &&str| !line.split([' ', '{']).any(|word| word.starts_with("process_"));
+    let timeless = |line: &str| match line.rsplit_once(' ') {
+        Some((series, _)) if series.starts_with("trueroute_certificate_expiry_seconds{") => format!("{series} *\n"),
+        Some((series, one)) if series.starts_with("trueroute_build_info{") => {
+            format!("trueroute_build_info{{commit=\"*\",version=\"*\"}} {one}\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    metrics.render().lines().filter(ours).map(timeless).collect()
+}
+
 #[test]
 fn the_page_is_the_recorded_one() {
-    let page = counted().render();
+    let page = pinned(&counted());
     assert!(page == GOLDEN, "the page differs from page.txt:\n{page}");
 }
 
 #[test]
 fn a_page_without_counts_has_every_series_but_those_by_component() {
-    let page = Metrics::new(1, Buckets::default()).render();
+    let page = pinned(&Metrics::new(2, Buckets::default()));
     for (golden, fresh) in [(GOLDEN, false), (&page, true)] {
         for family in ["total_requests", "latency", "registry_message", "unregistry_message"] {
             assert_eq!(golden.contains(&format!("# TYPE {family} ")), !fresh, "{family}");
         }
     }
     let names = |page: &str| -> Vec<String> {
-        let by_component = |line: &&str| !line.contains("component=") && !line.contains("_rejected_total{");
-        let series = page.lines().filter(|line| !line.starts_with('#')).filter(by_component);
+        let always = |line: &&str| !["component=", "_rejected_total{", "key="].iter().any(|part| line.contains(part));
+        let series = page.lines().filter(|line| !line.starts_with('#')).filter(always);
         series.filter_map(|line| line.rsplit_once(' ')).map(|(name, _)| name.to_owned()).collect()
     };
     assert_eq!(names(&page), names(GOLDEN));
-    let values = page.lines().filter(|line| !line.starts_with('#'));
+    let values = page.lines().filter(|line| !line.starts_with('#') && !line.starts_with("trueroute_build_info"));
     assert!(values.clone().all(|line| line.ends_with(" 0")), "{page}");
+}
+
+#[test]
+fn the_system_is_asked_about_the_process() {
+    let page = Metrics::new(1, Buckets::default()).render();
+    for family in ["process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_max_fds"]
+    {
+        let series = page.lines().find_map(|line| line.strip_prefix(family)?.strip_prefix(' '));
+        assert!(series.is_some_and(|value| value.parse::<f64>().is_ok()), "{family}: {page}");
+    }
+}
+
+#[test]
+fn without_reports_per_request_three_histograms_stay_empty() {
+    for (per_request, count) in [(true, 1), (false, 0)] {
+        let metrics = Metrics::with(1, Settings { per_request, ..Settings::default() });
+        let shard = metrics.shard(0);
+        shard.latency(Component::NONE, 0, Duration::from_secs(1));
+        shard.gorouter_time(Duration::from_secs(1));
+        shard.route_lookup_time(Duration::from_secs(1));
+        let page = metrics.render();
+        assert_eq!(page.contains("latency_count{component=\"\"} 1\n"), per_request, "{page}");
+        for line in [
+            format!("gorouter_time_count {count}\n"),
+            format!("route_lookup_time_count {count}\n"),
+            "http_latency_seconds_count{source_id=\"gorouter\"} 1\n".into(),
+        ] {
+            assert!(page.contains(&line), "{line}{page}");
+        }
+    }
+}
+
+#[test]
+fn applications_are_told_apart_while_they_are_there() {
+    let sources = Arc::new(Sources::default());
+    let metrics = Metrics::with(2, Settings { sources: Some(Arc::clone(&sources)), ..Settings::default() });
+    let count = |source: Option<&Arc<Source>>, workers: &[usize]| {
+        for &worker in workers {
+            metrics.shard(worker).latency(Component::NONE, Source::index(source), Duration::from_secs(1));
+        }
+    };
+    let (app, other) = (sources.named("app"), sources.named("another"));
+    count(None, &[0]);
+    count(Some(&app), &[0, 1]);
+    count(Some(&other), &[1]);
+    let counts = || -> Vec<String> {
+        let page = metrics.render();
+        let lines = page.lines().filter_map(|line| line.strip_prefix("http_latency_seconds_count{source_id="));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(counts(), [r#""another"} 1"#, r#""app"} 2"#, r#""gorouter"} 1"#, r#""other"} 0"#]);
+    drop(app);
+    let now = Instant::now();
+    metrics.sweep(now);
+    assert_eq!(counts().len(), 4, "the last counts are still to be had");
+    metrics.sweep(now + KEPT_FOR);
+    assert_eq!(counts(), [r#""another"} 1"#, r#""gorouter"} 1"#, r#""other"} 0"#]);
+    let successor = sources.named("successor");
+    assert!(counts().contains(&r#""successor"} 0"#.to_owned()), "it begins at zero");
+    count(Some(&successor), &[0]);
+    assert!(counts().contains(&r#""successor"} 1"#.to_owned()));
+    assert!(metrics.render().contains("\ntrueroute_sources_overflowed_total 0\n"));
+}
+
+#[test]
+fn what_is_so_is_asked_for_at_each_scrape() {
+    let metrics = Metrics::new(1, Buckets::default());
+    metrics.set_total_routes(9);
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    metrics.follow_router(move || {
+        let routes = count.fetch_add(1, Ordering::Relaxed) + 1;
+        let written = Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1500));
+        let snapshot = Snapshot { written, bytes: 7, failures: 2 };
+        Live { routes, bus_connected: true, bus_reconnects: 3, draining: true, snapshot, ..Live::default() }
+    });
+    assert!(metrics.render().contains("\ntotal_routes 1\n"));
+    let page = metrics.render();
+    for line in [
+        "total_routes 2",
+        "trueroute_nats_connected 1",
+        "trueroute_nats_reconnects_total 3",
+        "trueroute_draining 1",
+        "trueroute_healthy 0",
+        "trueroute_snapshot_written_timestamp_seconds 1.5",
+        "trueroute_snapshot_bytes 7",
+        "trueroute_snapshot_failures_total 2",
+    ] {
+        assert!(page.contains(&format!("\n{line}\n")), "{line}: {page}");
+    }
+}
+
+#[test]
+fn certificates_count_down_to_their_end_and_beyond() {
+    let metrics = Metrics::new(1, Buckets::default());
+    let (hour, now) = (Duration::from_secs(3600), SystemTime::now());
+    metrics.set_certificates(vec![("tls_pem[0]".into(), now + hour), ("ca_certs[0]".into(), now - hour)]);
+    let page = metrics.render();
+    let left = |key: &str| -> f64 {
+        let series = format!("trueroute_certificate_expiry_seconds{{key=\"{key}\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap_or_else(|| panic!("{page}"))
+    };
+    assert!(
+        (3500. ..=3600.).contains(&left("tls_pem[0]")) && (-3700. ..=-3600.).contains(&left("ca_certs[0]")),
+        "{page}"
+    );
 }
 
 #[test]
@@ -99,18 +229,24 @@ fn a_value_on_a_bound_belongs_to_the_bucket_below() {
 fn no_bounds_at_all_still_counts() {
     let buckets = Buckets { http_latency: Bounds::new(vec![]).unwrap(), ..Buckets::default() };
     let metrics = Metrics::new(1, buckets);
-    metrics.shard(0).latency(Component::NONE, Duration::from_secs(1));
+    metrics.shard(0).latency(Component::NONE, 0, Duration::from_secs(1));
     assert!(metrics.render().contains("http_latency_seconds_count{source_id=\"gorouter\"} 1\n"));
 }
 
 #[test]
 fn every_number_has_cells_of_its_own() {
-    let layout = Layout::new(Buckets::default());
-    let mut cells = vec![layout.open_exchanges];
+    let layout = Layout::new(Buckets::default(), true, false);
+    let mut cells = Vec::new();
+    for span in [&layout.exchanges, &layout.connections] {
+        cells.extend([span.opened, span.closed]);
+    }
     cells.extend((0..Tally::ALL.len()).map(|at| layout.tallies + at));
     cells.extend((0..layout::STATUS_GROUPS.len()).map(|at| layout.responses + at));
     cells.extend((0..Retry::ALL.len()).map(|at| layout.retries + at));
     cells.extend((0..Prevented::ALL.len()).map(|at| layout.prevented + at));
+    cells.extend((0..Pruned::ALL.len()).map(|at| layout.pruned + at));
+    cells.extend((0..EndpointHandshake::ALL.len()).map(|at| layout.endpoint_handshakes + at));
+    cells.extend((0..ClientHandshake::ALL.len()).map(|at| layout.client_handshakes + at));
     cells.extend((0..MAX_COMPONENTS).map(|at| layout.total_requests + at));
     for (series, histograms) in [
         (&layout.gorouter_time, 1),
@@ -137,7 +273,7 @@ fn workers_count_at_the_same_time_without_losing_any() {
             scope.spawn(move || {
                 for _ in 0..EACH {
                     shard.count(Tally::UpstreamReused);
-                    shard.latency(Component::OTHER, Duration::from_millis(3));
+                    shard.latency(Component::OTHER, 0, Duration::from_millis(3));
                 }
             });
         }

@@ -114,6 +114,7 @@ async fn find(
         times: upstream.times,
         home: upstream.home.clone(),
         max_head: terms.max_head,
+        counts: upstream.counts.clone(),
     };
     if head.connection != Connection::Close {
         return upstream.shelves.find(peer, upstream.dialers.generation(), way).await;

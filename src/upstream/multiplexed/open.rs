@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Http2Error},
+    observe::metrics::Shard,
     route::peer::Peer,
     upstream::{
         connection::Connection,
@@ -60,6 +61,8 @@ pub(super) struct Way {
     pub home: Home,
     /// Largest head of a response, in bytes.
     pub max_head: usize,
+    /// Where handshakes are counted.
+    pub counts: Option<Shard>,
 }
 
 /// A new connection.
@@ -72,7 +75,7 @@ pub(super) enum Opened {
 pub(super) async fn open(peer: &Peer, way: &Way) -> Result<Opened, OpenFailed> {
     let mut timings = Timings::default();
     let dialer = way.dialers.current();
-    let dialled = dial::dial(peer, &dialer, &way.times, Offer::Http2, &mut timings).await;
+    let dialled = dial::dial(peer, &dialer, &way.times, Offer::Http2, &mut timings, way.counts.as_ref()).await;
     let connection = dialled.map_err(|failure| OpenFailed::new(failure, timings, false))?;
     if !dial::speaks_http2(&connection.stream) {
         return Ok(Opened::Http1(Box::new(connection)));

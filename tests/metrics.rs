@@ -1,0 +1,11 @@
+//! Stories about the metrics page, and the files that live off it: the dashboard, the alert rules, the document.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story whose scene cannot be set must stop there")]
+
+#[path = "metrics/exposition.rs"]
+mod exposition;
+#[path = "metrics/golden.rs"]
+mod golden;
+#[path = "metrics/stories.rs"]
+mod stories;
+mod support;
