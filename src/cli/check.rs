@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 use trueroute_identity::Credentials;
 
-use super::read;
+use super::{ports, read};
 use crate::{
     app,
     config::{self, Config, ConfigError, KeyPair},
@@ -69,6 +69,7 @@ fn findings(text: &str, now: SystemTime) -> Findings {
         warnings.push(format!("{key}: this version does not act on it"));
     }
     let mut problems: Vec<String> = app::preflight(&config).iter().map(ToString::to_string).collect();
+    problems.extend(ports::taken_twice(&config));
     for (key, pair) in pairs(&config) {
         match Credentials::from_pem(pair.cert_chain(), pair.private_key()) {
             Ok(credentials) => warnings.extend(dates(&key, &credentials, now)),

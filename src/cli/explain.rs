@@ -18,7 +18,7 @@ pub fn run(path: &Path, as_json: bool, out: &mut impl Write) -> io::Result<bool>
     let settings = match config::load(path) {
         Ok(parsed) => parsed.config.effective(),
         Err(error) => {
-            writeln!(out, "error: {error}")?;
+            eprintln!("trueroute: {error}");
             return Ok(false);
         }
     };

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod check;
 pub mod explain;
+pub mod ports;
 pub mod routes;
 pub mod text;
 pub mod why;

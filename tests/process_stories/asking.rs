@@ -194,3 +194,28 @@ async fn whoever_cannot_be_asked_is_named() {
         assert!(left_with == code && out.is_empty() && err.contains(said), "{words:?}: {left_with} {out} {err}");
     }
 }
+
+#[tokio::test]
+async fn why_says_what_failed_and_how_long_an_endpoint_rests() {
+    let router = router().await;
+    let dead = router.instance("one").plain().uri("app.example").register().await;
+    let (at, _alive) = (dead.addr(), router.instance("two").plain().uri("app.example").register().await);
+    drop(dead);
+    let refusing = router.instance("three").uri("side.example").behind_sidecar().register().await;
+    refusing.die();
+    for host in ["app.example", "app.example", "side.example"] {
+        router.get(host, "/").await;
+    }
+
+    let (code, said) = ask(&router, &["why", "app.example"]).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(&format!("{at}  app one/0  plain  failed, rests for ")), "{said}");
+    assert!(said.contains("\n    dial: nobody takes connections there (dial tcp "), "{said}");
+    let (_, said) = ask(&router, &["why", "side.example"]).await;
+    assert!(
+        said.contains("handshake_reset: it reset the connection in the handshake, as a sidecar does whose app"),
+        "{said}"
+    );
+    let (_, said) = ask(&router, &["routes"]).await;
+    assert_eq!(said.matches("failed, rests for ").count(), 2, "{said}");
+}

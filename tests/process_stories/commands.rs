@@ -40,6 +40,37 @@ fn check_reads_the_page_for_errors_too() {
 }
 
 #[test]
+fn check_names_a_port_that_two_listeners_want() {
+    let (code, said) = on_file(&["check"], "port: 8081\nstatus: {routes: {port: 8081}}\n");
+    let wanted = "error: port: 8081 is the port of status.routes.port already\n\
+                  FILE: the router does not start with it\n";
+    assert_eq!((code, &*said), (1, wanted));
+}
+
+#[test]
+fn what_is_no_certificate_is_told_without_the_parsers_words() {
+    let pem = |label: &str| format!("-----BEGIN {label}-----\\nAAAA\\n-----END {label}-----");
+    let text = format!(
+        "backends: {{cert_chain: \"{}\", private_key: \"{}\"}}\nca_certs: [\"{}\"]\n",
+        pem("CERTIFICATE"),
+        pem("PRIVATE KEY"),
+        pem("CERTIFICATE")
+    );
+    let (code, said) = on_file(&["check"], &text);
+    assert!(code == 1 && said.matches("invalid certificate\n").count() == 2, "{said}");
+}
+
+#[test]
+fn explain_tells_what_is_wrong_on_standard_error() {
+    let output = trueroute(&["explain", "--json", "-c", "/nowhere/gorouter.yml"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    assert!(
+        text(&output.stderr).starts_with("trueroute: cannot read /nowhere/gorouter.yml: No such file"),
+        "{output:?}"
+    );
+}
+
+#[test]
 fn check_warns_of_what_is_odd_and_leaves_with_0() {
     let (code, said) = on_file(&["check"], "port: 80\nodd: 1\n");
     assert_eq!((code, &*said), (0, "warning: unknown key odd (line 2)\nFILE: the router starts with it\n"));

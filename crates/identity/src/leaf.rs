@@ -16,7 +16,11 @@ pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, X509Error> {
     match x509_parser::parse_x509_certificate(der) {
         Ok(([], certificate)) => Ok(certificate),
         Ok(_) => Err(X509Error::InvalidCertificate),
-        Err(nom::Err::Error(cause) | nom::Err::Failure(cause)) => Err(cause),
+        // The parser's own words for bytes that are something else say nothing to whoever pasted them.
+        Err(nom::Err::Error(cause) | nom::Err::Failure(cause)) => Err(match cause {
+            X509Error::Der(_) | X509Error::NomError(_) => X509Error::InvalidCertificate,
+            cause => cause,
+        }),
         Err(nom::Err::Incomplete(_)) => Err(X509Error::InvalidCertificate),
     }
 }
