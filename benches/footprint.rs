@@ -1,15 +1,25 @@
 //! Resident memory per route of a large table, all in, under the allocator of the router.
 //!
-//! Prints one line per case. Each case runs in a process of its own (`footprint CASE`), since an allocator
-//! gives little back.
+//! `cargo bench --bench footprint` prints a line per case: what 100,000 routes take, and what is left of it when all of
+//! them have gone. Each case runs in a process of its own (`footprint CASE`). Figures are taken when the allocator has
+//! given back what it will, some seconds after the last change. The `nats` bench measures the same at a running router.
 
-use std::{env, error::Error, fs, process::Command, time::Duration};
+use std::{
+    env,
+    error::Error,
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use trueroute::{
     registration,
     route::{balancing::Algorithm, intern::Interner, moment::Moment},
-    table::{Settings, Sharding, Table},
+    table::{Settings, Sharding, Source, Table},
 };
+
+mod platform;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -17,15 +27,19 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const ROUTES: usize = 100_000;
 /// Page size of the platforms that are measured.
 const PAGE: usize = 4096;
+const MIB: f64 = 1024.0 * 1024.0;
 
-/// Name, whether every route has an instance of its own, and whether it brings all of Diego's tags.
-const CASES: [(&str, bool, bool); 3] =
-    [("shared instance", false, false), ("own instance", true, false), ("own instance and tags", true, true)];
+/// Name, how many routes share an instance, and whether it brings its tags.
+const CASES: [(&str, usize, bool); 3] = [
+    ("routes of one instance", ROUTES, true),
+    ("an instance each, no tags", 1, false),
+    ("an instance each, 12 tags", 1, true),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let asked = env::args().nth(1).and_then(|name| CASES.into_iter().find(|case| case.0 == name));
     match asked {
-        Some((name, own, tags)) => println!("{name}: {} bytes per route", measure(own, tags)?),
+        Some((name, share, tags)) => measure(name, share, tags)?,
         None => {
             for (name, ..) in CASES {
                 Command::new(env::current_exe()?).arg(name).status()?;
@@ -35,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn measure(own: bool, tags: bool) -> Result<usize, Box<dyn Error>> {
+fn measure(name: &str, share: usize, tags: bool) -> Result<(), Box<dyn Error>> {
     let table = Table::new(Settings {
         stale_threshold: Duration::from_secs(120),
         empty_pool_grace: Duration::ZERO,
@@ -44,37 +58,64 @@ fn measure(own: bool, tags: bool) -> Result<usize, Box<dyn Error>> {
     });
     let mut interner = Interner::default();
     let before = resident()?;
-    for n in 0..ROUTES {
-        let parsed = registration::parse(message(n, if own { n } else { 0 }, tags).as_bytes())?;
-        let endpoint = interner.share(parsed.endpoint(None, false)?);
-        for key in parsed.uris().flatten() {
-            table.register(&key, &endpoint, Moment::default(), n);
+    each(share, tags, |registration| {
+        let endpoint = interner.share(registration.endpoint(None, false)?);
+        for key in registration.uris().flatten() {
+            table.register(&key, &endpoint, Moment::default(), 0);
         }
-    }
+        Ok(())
+    })?;
     assert_eq!(table.totals().endpoints, ROUTES);
-    Ok((resident()? - before) / ROUTES)
+    let full = settled()? - before;
+    each(share, tags, |registration| {
+        let endpoint = registration.endpoint(None, false)?;
+        for key in registration.uris().flatten() {
+            table.unregister(&key, &endpoint, Moment::default());
+        }
+        interner.heard();
+        Ok(())
+    })?;
+    assert_eq!(table.totals().endpoints, 0);
+    table.prune(Moment::default(), Source::Live);
+    let left = settled()?.saturating_sub(before);
+    println!(
+        "{name}: {} bytes per route, {:.1} MiB for {ROUTES}; {:.1} MiB when they are gone",
+        full / ROUTES,
+        full as f64 / MIB,
+        left as f64 / MIB
+    );
+    Ok(())
 }
 
-fn message(n: usize, instance: usize, tags: bool) -> String {
-    let app = format!("{instance:08x}-5c1d-4f3e-7a55-1b2c0b0f4e5c");
-    let more = format!(
-        r#","app_id":"{app}","app_name":"app-{instance}","source_id":"{app}","process_id":"{app}","process_type":"web",
-        "process_instance_id":"{instance:08x}-8f0b-0f4e-5c1d-4f3e","instance_id":"0","space_name":"space",
-        "space_id":"{:08x}-4f3e-7a55-1b2c-0b0f4e5c5c1d","organization_name":"org",
-        "organization_id":"{:08x}-7a55-1b2c-0b0f-4e5c5c1d4f3e""#,
-        instance / 20,
-        instance / 200,
-    );
-    format!(
-        r#"{{"host":"10.{}.{}.{}","port":61000,"tls_port":61001,"uris":["app-{n}.apps.example.com"],"app":"{app}",
-        "private_instance_id":"{instance:08x}-8f0b-0f4e-5c1d-4f3e","private_instance_index":"0",
-        "server_cert_domain_san":"{instance:08x}-8f0b-0f4e-5c1d-4f3e",
-        "tags":{{"component":"route-emitter"{}}}}}"#,
-        instance >> 16 & 255,
-        instance >> 8 & 255,
-        instance & 255,
-        if tags { more.as_str() } else { "" },
-    )
+fn each(
+    share: usize,
+    tags: bool,
+    mut act: impl FnMut(&registration::Registration) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    for n in 0..ROUTES {
+        let instance = n / share;
+        let address = format!(
+            r#""host":"10.{}.{}.{}","port":61000,"tls_port":61001"#,
+            instance >> 16 & 255,
+            instance >> 8 & 255,
+            instance & 255
+        );
+        let mut message = platform::message_of(n, instance, &address);
+        if !tags {
+            message = platform::untagged(&message);
+        }
+        act(&registration::parse(message.as_bytes())?)?;
+    }
+    Ok(())
+}
+
+/// Resident bytes of this process once the allocator has had its time (ten seconds) to give back what is free.
+fn settled() -> Result<usize, Box<dyn Error>> {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(12) {
+        thread::park_timeout(Duration::from_secs(1));
+    }
+    resident()
 }
 
 /// Resident bytes of this process.

@@ -21,7 +21,7 @@ fn pool(endpoints: u16) -> Pool {
         let endpoint = Endpoint::new(Peer::new("10.0.0.1", port, Identity::Plain), Facts::default());
         Arc::new(Lease::new(Arc::new(endpoint), NOW))
     });
-    Pool::new(Arc::new(Route::new("app.example.com", 0)), leases.collect(), NOW)
+    Pool::new(Route::new("app.example.com", 0), leases.collect(), NOW)
 }
 
 fn pick(criterion: &mut Criterion) {

@@ -1,5 +1,6 @@
 //! What a request and a heartbeat pay at the routing table: time of one look-up at several sizes while a
-//! writer changes the table, and time of one registration that changes nothing.
+//! writer changes the table, and time of one registration that changes nothing: in the table alone, and from the bytes of
+//! a platform's message on.
 
 #![allow(clippy::expect_used, reason = "a bench that cannot set its scene has nothing to measure")]
 
@@ -20,29 +21,29 @@ use trueroute::{
     table::{Settings, Sharding, Table},
 };
 
+mod platform;
+
+use platform::{host, message};
+
 /// Between two changes of the table: a foundation of 40,000 endpoints whose heartbeats all change something.
 const WRITER_PAUSE: Duration = Duration::from_micros(500);
 
-fn message(n: usize, updated_at: usize) -> Vec<u8> {
-    format!(
-        r#"{{"host":"10.{}.{}.{}","port":61000,"tls_port":61001,"uris":["app-{n}.example.com"],
-        "app":"{n:08x}-5c1d-4f3e-7a55-1b2c0b0f4e5c","private_instance_id":"{n:08x}-8f0b-0f4e-5c1d-4f3e",
-        "private_instance_index":"0","server_cert_domain_san":"{n:08x}-8f0b-0f4e-5c1d-4f3e",
-        "tags":{{"component":"route-emitter"}},"endpoint_updated_at_ns":{updated_at}}}"#,
-        n >> 16 & 255,
-        n >> 8 & 255,
-        n & 255,
-    )
-    .into_bytes()
+fn registered(n: usize) -> Endpoint {
+    of_bytes(&message(n))
 }
 
-fn endpoint(n: usize, updated_at: usize) -> Endpoint {
-    let message = registration::parse(&message(n, updated_at)).expect("the message is well-formed");
+/// The endpoint of route `n` with another index: other facts at the same address.
+fn changed(n: usize, index: usize) -> Endpoint {
+    of_bytes(&message(n).replace(r#"instance_index":"0""#, &format!(r#"instance_index":"{index}""#)))
+}
+
+fn of_bytes(message: &str) -> Endpoint {
+    let message = registration::parse(message.as_bytes()).expect("the message is well-formed");
     message.endpoint(None, false).expect("the message has an address")
 }
 
 fn key(n: usize) -> RouteKey {
-    RouteKey::parse(&format!("app-{n}.example.com")).expect("a host is a key")
+    RouteKey::parse(&host(n)).expect("a host is a key")
 }
 
 fn table_of(hosts: usize) -> Table {
@@ -53,8 +54,9 @@ fn table_of(hosts: usize) -> Table {
         balancing: Algorithm::RoundRobin,
     };
     let table = Table::new(settings);
+    let mut interner = Interner::default();
     for n in 0..hosts {
-        table.register(&key(n), &Arc::new(endpoint(n, 0)), Moment::default(), n);
+        table.register(&key(n), &interner.share(registered(n)), Moment::default(), n);
     }
     table
 }
@@ -69,7 +71,7 @@ fn with_writer(table: &Table, hosts: usize, measure: impl FnOnce()) {
                     return;
                 }
                 let n = round * 7919 % hosts;
-                table.register(&key(n), &Arc::new(endpoint(n, round)), Moment::default(), 0);
+                table.register(&key(n), &Arc::new(changed(n, round)), Moment::default(), 0);
                 thread::park_timeout(WRITER_PAUSE);
             }
         });
@@ -80,10 +82,10 @@ fn with_writer(table: &Table, hosts: usize, measure: impl FnOnce()) {
 
 fn lookup(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lookup");
-    for hosts in [10, 1_000, 100_000] {
+    for hosts in [10, 1_000, 100_000, 1_000_000] {
         let table = table_of(hosts);
         let mut random = fastrand::Rng::with_seed(1);
-        let asked: Vec<_> = (0..1 << 16).map(|_| format!("app-{}.example.com", random.usize(0..hosts))).collect();
+        let asked: Vec<_> = (0..1 << 16).map(|_| host(random.usize(0..hosts))).collect();
         let mut asked = asked.iter().cycle();
         with_writer(&table, hosts, || {
             group.bench_function(BenchmarkId::new("hosts", hosts), |bencher| {
@@ -94,13 +96,13 @@ fn lookup(criterion: &mut Criterion) {
     let table = table_of(1_000);
     table.register(
         &RouteKey::parse("*.wild.example.com").expect("a key"),
-        &Arc::new(endpoint(0, 0)),
+        &Arc::new(registered(0)),
         Moment::default(),
         0,
     );
     for path in ["", "/api", "/api/v1", "/api/v2", "/static"] {
         let key = RouteKey::parse(&format!("paths.example.com{path}")).expect("a key");
-        table.register(&key, &Arc::new(endpoint(0, 0)), Moment::default(), 0);
+        table.register(&key, &Arc::new(registered(0)), Moment::default(), 0);
     }
     for (name, host, path) in [
         ("wildcard", "one.wild.example.com", "/"),
@@ -119,18 +121,18 @@ fn heartbeat(criterion: &mut Criterion) {
     let numbers: Vec<_> = (0..1 << 12).map(|_| random.usize(0..hosts)).collect();
     let mut group = criterion.benchmark_group("heartbeat");
 
-    let known: Vec<_> = numbers.iter().map(|n| (key(*n), Arc::new(endpoint(*n, 0)))).collect();
+    let known: Vec<_> = numbers.iter().map(|n| (key(*n), Arc::new(registered(*n)))).collect();
     let mut known = known.iter().cycle();
     group.bench_function("renew", |bencher| {
         bencher.iter(|| known.next().map(|(key, endpoint)| table.register(key, endpoint, Moment::from_ms(1), 0)));
     });
 
-    let messages: Vec<_> = numbers.iter().map(|n| message(*n, 0)).collect();
+    let messages: Vec<_> = numbers.iter().map(|n| message(*n)).collect();
     let mut messages = messages.iter().cycle();
     let mut interner = Interner::default();
     group.bench_function("from bytes", |bencher| {
         bencher.iter(|| {
-            let parsed = messages.next().and_then(|bytes| registration::parse(bytes).ok())?;
+            let parsed = messages.next().and_then(|bytes| registration::parse(bytes.as_bytes()).ok())?;
             let endpoint = interner.share(parsed.endpoint(None, false).ok()?);
             let keys = parsed.uris().flatten();
             keys.map(|key| table.register(&key, &endpoint, Moment::from_ms(1), 0)).last()

@@ -277,6 +277,10 @@ fn every_example_file_parses_without_a_warning() {
     let mut names = vec![];
     for entry in std::fs::read_dir(&dir).unwrap() {
         let path = entry.unwrap().path();
+        // Not the router's: what Prometheus and Grafana read, which tests/metrics holds to the page.
+        if path.ends_with("alerts.yml") || path.ends_with("grafana-dashboard.json") {
+            continue;
+        }
         let parsed = load(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert_eq!(parsed.warnings, [], "{}", path.display());
         names.push(path.file_name().unwrap().to_string_lossy().into_owned());

@@ -25,7 +25,15 @@ use trueroute::{
 };
 use trueroute_identity::{ExpectedName, Refusal, refusal::Untrusted};
 
-const PAGES: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/compatibility.md", "docs/admin.md"];
+const PAGES: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/compatibility.md",
+    "docs/admin.md",
+    "docs/metrics.md",
+    "docs/operations.md",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -264,10 +272,15 @@ fn the_metrics_that_are_named_exist() {
     let end = operations.find("Log lines").unwrap();
     let metrics = Metrics::new(1, Default::default());
     metrics.registration_rejected("reason");
+    metrics.set_certificates(vec![("tls_pem[0]".into(), SystemTime::now())]);
     let page = metrics.render();
     let names = code_words(&operations[start..end]);
     assert!(names.len() > 5);
-    for name in names {
+    let guide = read("docs/operations.md");
+    let named = code_words(&guide).into_iter().filter(|word| word.starts_with("trueroute_"));
+    let of_the_guide: Vec<&str> = named.map(|word| word.split('{').next().unwrap_or(word)).collect();
+    assert!(of_the_guide.len() > 3, "{of_the_guide:?}");
+    for name in names.into_iter().chain(of_the_guide) {
         assert!(page.contains(&format!("\n# TYPE {name} ")), "no metric is called {name}");
     }
 }

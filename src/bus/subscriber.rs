@@ -181,7 +181,10 @@ impl Subscriber {
                 let endpoint = self.interner.share(endpoint);
                 self.register(registration, &endpoint, now)
             }
-            Ok(endpoint) => self.unregister(registration, &endpoint, now),
+            Ok(endpoint) => {
+                self.interner.heard();
+                self.unregister(registration, &endpoint, now)
+            }
             Err(why) => {
                 if self.complained.is_news(why, mark(registration, payload)) {
                     lines::refused(&why, payload, subject);

@@ -252,4 +252,6 @@ impl Drop for Batch {
 pub(super) use self::tests::proxied as example;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;

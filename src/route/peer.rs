@@ -54,10 +54,8 @@ impl Peer {
         let _ = if is_v6 { write!(text, "[{bare}]:{port}") } else { write!(text, "{host}:{port}") };
         let split = u32::try_from(2 * text.len()).unwrap_or(u32::MAX - 1) | u32::from(name.is_some());
         text.push_str(name.unwrap_or_default());
-        let mut hasher = fixed_hasher().build_hasher();
-        (&text, split).hash(&mut hasher);
         // The lower half is as good a hash as the whole, and an endpoint's memory is counted in bytes.
-        let hash = (hasher.finish() & u64::from(u32::MAX)) as u32;
+        let hash = (fixed_hasher().hash_one((&text, split)) & u64::from(u32::MAX)) as u32;
         Self { text: text.into(), split, hash }
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
 /// One route's endpoints and what belongs to the route itself.
 #[derive(Debug)]
 pub struct Pool {
-    route: Arc<Route>,
+    route: Route,
     leases: Leases,
     changed: Moment,
     balancing: Balancing,
@@ -31,12 +31,13 @@ enum Leases {
     Any(Box<[Arc<Lease>]>),
 }
 
-/// What stays when the endpoints of a route change.
+/// What stays when the endpoints of a route change. Kept in the pool itself: what a request reads and counts there
+/// is in one place.
 #[derive(Debug)]
 pub struct Route {
     key: Arc<str>,
-    host_len: usize,
-    cursor: AtomicUsize,
+    host_len: u32,
+    cursor: AtomicU32,
 }
 
 impl Route {
@@ -45,7 +46,9 @@ impl Route {
     #[must_use]
     pub fn new(key: &str, start: usize) -> Self {
         let host_len = key.find('/').unwrap_or(key.len());
-        Self { key: key.into(), host_len, cursor: AtomicUsize::new(start) }
+        // No key is longer than `uri::MAX_KEY`.
+        let host_len = u32::try_from(host_len).unwrap_or(u32::MAX);
+        Self { key: key.into(), host_len, cursor: cursor_at(start) }
     }
 
     /// The key in the table: lower-case host and path.
@@ -63,35 +66,44 @@ impl Route {
     /// The host part of the key.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.key[..self.host_len]
+        self.parts().0
     }
 
     /// The path part of the key: empty, or with its leading slash.
     #[must_use]
     pub fn path(&self) -> &str {
-        &self.key[self.host_len..]
-    }
-
-    /// The same route with a cursor of its own, which stands where this one does.
-    fn copied(&self) -> Self {
-        Self {
-            key: Arc::clone(&self.key),
-            host_len: self.host_len,
-            cursor: AtomicUsize::new(self.cursor.load(Relaxed)),
-        }
+        self.parts().1
     }
 
     /// One step of the round-robin cursor.
     #[must_use]
     pub fn advance(&self) -> usize {
-        self.cursor.fetch_add(1, Relaxed)
+        self.cursor.fetch_add(1, Relaxed) as usize
     }
+
+    /// The same route for another pool, with a cursor of its own that stands where this one does.
+    fn again(&self) -> Self {
+        self.starting_at(self.cursor.load(Relaxed) as usize)
+    }
+
+    fn starting_at(&self, start: usize) -> Self {
+        Self { key: Arc::clone(&self.key), host_len: self.host_len, cursor: cursor_at(start) }
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.key.split_at_checked(self.host_len as usize).unwrap_or((&self.key, ""))
+    }
+}
+
+fn cursor_at(start: usize) -> AtomicU32 {
+    // Where a turn begins is drawn at random; half of the bits do.
+    AtomicU32::new((start & u32::MAX as usize) as u32)
 }
 
 impl Pool {
     /// A pool of `leases` for `route`, last changed at `changed`, each endpoint in turn.
     #[must_use]
-    pub fn new(route: Arc<Route>, leases: Vec<Arc<Lease>>, changed: Moment) -> Self {
+    pub fn new(route: Route, leases: Vec<Arc<Lease>>, changed: Moment) -> Self {
         let leases = match <[Arc<Lease>; 1]>::try_from(leases) {
             Ok(one) => Leases::One(one),
             Err(leases) => Leases::Any(leases.into_boxed_slice()),
@@ -108,7 +120,13 @@ impl Pool {
     /// The pool after a change: the same route and balancing over other endpoints.
     #[must_use]
     pub fn with(&self, leases: Vec<Arc<Lease>>, changed: Moment) -> Self {
-        Self::new(Arc::clone(&self.route), leases, changed).balanced(self.balancing.afresh())
+        self.holding(leases, changed).balanced(self.balancing.afresh())
+    }
+
+    /// Another list of endpoints for the same route, each in turn from where the turn is.
+    #[must_use]
+    pub fn holding(&self, leases: Vec<Arc<Lease>>, changed: Moment) -> Self {
+        Self::new(self.route.again(), leases, changed)
     }
 
     /// A pool that looks the same now, to try out on it what a request would do: nothing of that has an effect on this
@@ -116,7 +134,7 @@ impl Pool {
     #[must_use]
     pub fn rehearsal(&self) -> Self {
         let leases = self.leases().iter().map(|lease| Arc::new(lease.copied())).collect();
-        Self::new(Arc::new(self.route.copied()), leases, self.changed).balanced(self.balancing.afresh())
+        self.with(leases, self.changed)
     }
 
     /// The endpoints that `wanted` accepts as a pool for one request, none if there are none. They do not rest, since
@@ -127,7 +145,8 @@ impl Pool {
         let of_it = |lease: &&Arc<Lease>| wanted(lease.endpoint());
         let leases: Vec<_> = self.leases().iter().filter(of_it).cloned().collect();
         let balancing = Balancing { algorithm: self.balancing.algorithm, hash: None, rests: false };
-        (!leases.is_empty()).then(|| Self::new(Arc::clone(&self.route), leases, self.changed).balanced(balancing))
+        let route = self.route.starting_at(self.route.advance());
+        (!leases.is_empty()).then(|| Self::new(route, leases, self.changed).balanced(balancing))
     }
 
     /// How its endpoints share the requests.
@@ -138,7 +157,7 @@ impl Pool {
 
     /// The route that the pool serves.
     #[must_use]
-    pub fn route(&self) -> &Arc<Route> {
+    pub fn route(&self) -> &Route {
         &self.route
     }
 

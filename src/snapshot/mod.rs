@@ -6,6 +6,8 @@
 
 pub mod format;
 pub mod keeper;
+#[cfg(test)]
+mod odd;
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -126,7 +126,7 @@ fn put(
     let endpoint = lease.endpoint();
     let options = endpoint.options();
     let Some((routes, pool)) = routes.and_then(|routes| Some((routes, routes.pool(key.path())?))) else {
-        let pool = Pool::new(Arc::new(Route::new(key.as_str(), cursor_start)), vec![Arc::clone(lease)], now);
+        let pool = Pool::new(Route::new(key.as_str(), cursor_start), vec![Arc::clone(lease)], now);
         let pool = Arc::new(pool.balanced(Balancing::asked(options, usual, None)));
         let routes = match routes {
             Some(routes) => routes.with(pool),
@@ -150,7 +150,7 @@ fn put(
     // Also a replaced endpoint goes to the end: what holds for the whole route comes from the last one.
     leases.push(Arc::clone(lease));
     let balancing = Balancing::asked(options, usual, Some(pool.balancing()));
-    (routes.with(Arc::new(Pool::new(Arc::clone(pool.route()), leases, now).balanced(balancing))), change)
+    (routes.with(Arc::new(pool.holding(leases, now).balanced(balancing))), change)
 }
 
 /// `pool` without the lease at `place`.

@@ -71,6 +71,13 @@ impl Hosts {
         outcome
     }
 
+    /// Gives back what is kept ready for hosts that have left, where it is most of what there is.
+    pub(super) fn shrink(&self) {
+        if self.map.len() < self.map.capacity() / 4 {
+            self.map.shrink_to_fit();
+        }
+    }
+
     /// A number that is another one after every edit that changed something.
     pub(super) fn edits(&self) -> u64 {
         self.edits.load(Relaxed)
@@ -104,7 +111,7 @@ mod tests {
     };
 
     fn with(routes: Option<&HostRoutes>, key: &str) -> HostRoutes {
-        let pool = Arc::new(Pool::new(Arc::new(Route::new(key, 0)), Vec::new(), Moment::default()));
+        let pool = Arc::new(Pool::new(Route::new(key, 0), Vec::new(), Moment::default()));
         routes.map_or_else(|| HostRoutes::of(Arc::clone(&pool)), |routes| routes.with(Arc::clone(&pool)))
     }
 
@@ -119,6 +126,20 @@ mod tests {
         });
         let keys = |routes: &HostRoutes| routes.pools().iter().map(|pool| pool.route().key().to_owned()).collect();
         assert_eq!(hosts.read("host", keys), Some(vec!["host/first".to_owned(), "host/second".to_owned()]));
+    }
+
+    #[test]
+    fn a_map_that_lost_most_of_its_hosts_gives_the_room_back() {
+        let hosts = Hosts::default();
+        let name = |n: usize| format!("host-{n}");
+        (0..1000).for_each(|n| hosts.write(&name(n), |routes| (with(routes, &name(n)), ())));
+        let full = hosts.map.capacity();
+        hosts.shrink();
+        assert_eq!(hosts.map.capacity(), full, "nothing has left");
+        (10..1000).for_each(|n| assert_eq!(hosts.change(&name(n), |_| (Kept::Nothing, ())), Some(())));
+        hosts.shrink();
+        assert!(hosts.map.capacity() < full / 4, "{} of {full}", hosts.map.capacity());
+        assert!((0..10).all(|n| hosts.read(&name(n), |_| ()).is_some()));
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl Table {
         for host in found {
             self.hosts.change(&host, |routes| (self.sweep(routes, now, due, &mut pruned), ()));
         }
+        self.hosts.shrink();
         pruned
     }
 

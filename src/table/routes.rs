@@ -131,7 +131,7 @@ mod tests {
             Arc::new(Lease::new(Arc::new(endpoint), Moment::default()))
         };
         let route = Route::new(&format!("host{path}"), 0);
-        Arc::new(Pool::new(Arc::new(route), (0..endpoints).map(|_| lease()).collect(), Moment::default()))
+        Arc::new(Pool::new(route, (0..endpoints).map(|_| lease()).collect(), Moment::default()))
     }
 
     fn routes(paths: &[(&str, usize)]) -> HostRoutes {

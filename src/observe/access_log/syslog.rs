@@ -187,6 +187,31 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_framed_byte_for_byte() {
+        let now = DateTime::parse_from_rfc3339("2024-11-20T10:53:20.987654321+01:00").unwrap().with_timezone(&Local);
+        let stamp = now.to_rfc3339_opts(SecondsFormat::Secs, true);
+        assert!(matches!(&stamp[stamp.len() - 1..], "Z") || stamp.as_bytes()[stamp.len() - 3] == b':', "{stamp}");
+        assert_eq!(stamp.len(), if stamp.ends_with('Z') { 20 } else { 25 }, "whole seconds: {stamp}");
+        let line = "app - k\u{e4}se \\\"".as_bytes();
+        for (network, truncate, text) in [
+            (Network::Udp, 0, &b"app - k\xc3\xa4se \\\""[..]),
+            (Network::Tcp, 0, b"app - k\xc3\xa4se \\\"\n"),
+            // Bytes are counted, not letters.
+            (Network::Udp, 8, b"app - k\xc3"),
+            (Network::Tcp, 8, b"app - k\xc3\n"),
+            (Network::Udp, 13, b"app - k\xc3\xa4se \\"),
+            (Network::Udp, 14, b"app - k\xc3\xa4se \\\""),
+            (Network::Udp, 1000, b"app - k\xc3\xa4se \\\""),
+        ] {
+            let syslog = Syslog { address: String::new(), network, tag: "vcap.gorouter".into(), truncate };
+            let mut out = b"what was there before".to_vec();
+            message(&syslog, "router-0", line, now, &mut out);
+            let head = format!("<14>1 {stamp} router-0 vcap.gorouter {} - ", process::id());
+            assert_eq!(out, [head.as_bytes(), b"\xef\xbb\xbf", text].concat(), "{network:?} {truncate}");
+        }
+    }
+
+    #[test]
     fn a_datagram_per_line() {
         let server = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
         server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

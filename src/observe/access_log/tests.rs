@@ -65,7 +65,7 @@ fn line(entry: &Entry<'_>) -> String {
 }
 
 /// What Gorouter prints for the time of [`proxied`] on this machine.
-fn time() -> String {
+pub(super) fn time() -> String {
     DateTime::<Local>::from(UNIX_EPOCH + RECEIVED).format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
 }
 
@@ -249,6 +249,25 @@ fn a_full_disk_costs_lines_and_counts_them() {
     sink.flush();
     assert!(log.flush(Duration::from_secs(10)));
     assert_eq!(log.dropped().map(|count| count.lines()).sum::<u64>(), 2);
+}
+
+#[test]
+fn a_syslog_server_that_stops_reading_costs_lines_and_no_worker_waits() {
+    let server = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let syslog = Syslog { address, network: syslog::Network::Tcp, tag: "t".into(), truncate: 0 };
+    let log = AccessLog::new().syslog(syslog).unwrap();
+    let sink = log.sink();
+    let long = "x".repeat(60_000);
+    let mut pushed = 0;
+    // It takes the connection and nothing else. Who pushes would never come back if it had to wait.
+    while log.dropped().all(|count| count.lines() == 0) {
+        sink.push(&Entry { user_agent: long.as_bytes(), ..proxied() });
+        pushed += 1;
+        assert!(pushed < 10_000, "the queue is bounded");
+    }
+    // The other end goes, so that the last line need not be waited for.
+    drop(server);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn scene(letters: &str) -> Scene {
         }
         lease
     });
-    let pool = Pool::new(Arc::new(Route::new("app.example.com", 0)), leases.collect(), NOW);
+    let pool = Pool::new(Route::new("app.example.com", 0), leases.collect(), NOW);
     Scene { pool, busy }
 }
 

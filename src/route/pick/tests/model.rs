@@ -44,7 +44,7 @@ fn pool(states: &[State], asked: &Options) -> (Pool, Vec<InFlight>) {
     });
     let leases = leases.collect();
     let balancing = Balancing::asked(Some(asked), Algorithm::RoundRobin, None);
-    (Pool::new(Arc::new(Route::new("app.example.com", 0)), leases, NOW).balanced(balancing), busy)
+    (Pool::new(Route::new("app.example.com", 0), leases, NOW).balanced(balancing), busy)
 }
 
 fn asked(loadbalancing: &str, hash_balance: f64) -> Options {
