@@ -15,13 +15,12 @@ use tokio::{
 };
 use tracing::level_filters::LevelFilter;
 use trueroute::{
-    app::{Router, Source, StartError},
+    app::{Router, Source, StartError, Surroundings},
     cli::Arguments,
     config::{self, Config, LogLevel, Parsed, TimestampFormat},
     observe::{
-        log::{self, Timestamps},
+        log::{self, Guard, Timestamps},
         panics,
-        spool::DropCount,
     },
 };
 
@@ -114,16 +113,17 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(run(parsed, arguments.config, guard.dropped()));
+    let code = runtime.block_on(run(parsed, arguments.config, &guard));
     // What is left are tasks that wait for nothing more; a resolver stuck in the system must not hold the exit.
     runtime.shutdown_timeout(Duration::from_millis(100));
     drop(guard);
     code
 }
 
-async fn run(parsed: Parsed, path: Option<PathBuf>, log_lines_dropped: DropCount) -> ExitCode {
+async fn run(parsed: Parsed, path: Option<PathBuf>, log: &Guard) -> ExitCode {
     let Parsed { config, warnings } = parsed;
     tracing::info!("starting");
+    tracing::debug!(AvailabilityZone = config.zone, "local-az-set");
     for warning in warnings {
         tracing::warn!(warning = %warning, "config-warning");
     }
@@ -141,8 +141,9 @@ async fn run(parsed: Parsed, path: Option<PathBuf>, log_lines_dropped: DropCount
         Ok(listening) => listening,
         Err(error) => return failed("gorouter.failed-to-start", &error),
     };
+    let surroundings = Surroundings { source, log_level: Some(log.level()) };
     let (router, asked) = tokio::select! {
-        started = start(config, source) => match started {
+        started = start(config, surroundings) => match started {
             Ok(router) => (router, None),
             Err(error) => return failed(error.message(), &error),
         },
@@ -151,12 +152,13 @@ async fn run(parsed: Parsed, path: Option<PathBuf>, log_lines_dropped: DropCount
             return ExitCode::SUCCESS;
         }
     };
-    router.metrics().follow_log(log_lines_dropped);
+    router.metrics().follow_log(log.dropped());
     let asked: Option<Asked> = match asked {
         Some(asked) => Some(asked),
         None => tokio::select! {
             (asked, _) = signals.next() => Some(asked),
             () = router.bus_lost() => None,
+            () = router.doors_lost() => None,
         },
     };
     let finish = async {
@@ -177,8 +179,8 @@ async fn run(parsed: Parsed, path: Option<PathBuf>, log_lines_dropped: DropCount
     ExitCode::SUCCESS
 }
 
-async fn start(config: Config, source: Option<Source>) -> Result<Router, StartError> {
-    Router::bind_from(config, source).await?.open().await
+async fn start(config: Config, surroundings: Surroundings) -> Result<Router, StartError> {
+    Router::bind_in(config, surroundings).await?.open().await
 }
 
 fn failed(message: &'static str, error: &dyn std::error::Error) -> ExitCode {

@@ -6,8 +6,12 @@
 mod asking;
 #[path = "process_stories/commands.rs"]
 mod commands;
+#[path = "process_stories/debugging.rs"]
+mod debugging;
 #[path = "process_stories/draining.rs"]
 mod draining;
+#[path = "process_stories/leaving.rs"]
+mod leaving;
 #[path = "process_stories/reloading.rs"]
 mod reloading;
 #[path = "process_stories/starting.rs"]

@@ -4,6 +4,7 @@
 //! connection that fails, stalls or panics costs itself only, and no port holds more connections than [`Limits`] says.
 
 mod content;
+pub mod debug;
 pub mod health;
 pub mod metrics;
 pub mod pools;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request, Response, StatusCode, request};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -62,8 +63,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) type Page = Response<Content>;
 
+/// A request's body, among the extensions of its head.
+#[derive(Clone)]
+pub(super) struct ShortBody(pub(super) Bytes);
+
 /// What a port answers.
 pub(super) trait Site: Send + Sync + 'static {
+    /// Bytes of a request's body that it wants to see, as [`ShortBody`]; a longer one is refused. With 0 no body is
+    /// waited for.
+    const BODY: usize = 0;
+
     fn answer(&self, request: &request::Parts) -> impl Future<Output = Page> + Send;
 }
 
@@ -120,7 +129,14 @@ where
     let answer = service_fn(move |request: Request<Incoming>| {
         let site = Arc::clone(&site);
         async move {
-            let (head, _) = request.into_parts();
+            let (mut head, body) = request.into_parts();
+            if S::BODY > 0 {
+                let collected = timeout(limits.read, Limited::new(body, S::BODY).collect()).await;
+                let Ok(Ok(body)) = collected else {
+                    return Ok(error(StatusCode::PAYLOAD_TOO_LARGE, "413 Payload Too Large\n"));
+                };
+                head.extensions.insert(ShortBody(body.to_bytes()));
+            }
             Ok::<_, Infallible>(site.answer(&head).await)
         }
     });

@@ -5,6 +5,7 @@
 //! [`Router::drain`] and [`Router::stop`] are the two ways out. Control-plane work runs on the caller's
 //! runtime, traffic on threads of its own: neither can starve the other.
 
+mod debug;
 mod error;
 mod expiry;
 mod fetcher;
@@ -30,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use self::parts::{BusWork, Parts, listen};
 pub use self::{error::StartError, preflight::preflight, reload::Source};
 use crate::{
-    admin::reload::Reload,
+    admin::{self, reload::Reload},
     bus::{
         Clock, Role, active_apps::ActiveApps, greeting::Greeting, link::Link, proofs::Proofs, ring::Ring,
         state::BusState, subscriber::Subscriber,
@@ -38,7 +39,7 @@ use crate::{
     config::{self, Config},
     frontend::{connection::Door, entry::Entry, listener, worker::Workers},
     lifecycle::{Drain, Readiness, Stopping},
-    observe::metrics::Metrics,
+    observe::{log::Threshold, metrics::Metrics, runtimes::Runtimes},
     route::moment::Moment,
     snapshot::Snapshot,
     table::Table,
@@ -63,6 +64,15 @@ pub struct Addresses {
     pub routes: Option<SocketAddr>,
     /// `/metrics`.
     pub metrics: Option<SocketAddr>,
+}
+
+/// What a router can have of the process that it runs in.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// Where certificates and authorities are read from again, when that is asked for or something has changed.
+    pub source: Option<Source>,
+    /// The level of the log, for the debug server.
+    pub log_level: Option<Threshold>,
 }
 
 /// A router whose table fills and whose traffic ports are still closed.
@@ -92,16 +102,25 @@ impl Router {
     /// # Errors
     /// The first thing that is wrong.
     pub async fn bind(config: Config) -> Result<Bound, StartError> {
-        Self::bind_from(config, None).await
+        Self::bind_in(config, Surroundings::default()).await
     }
 
-    /// The same; certificates and authorities are read from `source` again when that is asked for, or it has changed.
+    /// The same in a process of its own.
     ///
     /// # Errors
     /// As [`Router::bind`].
-    pub async fn bind_from(config: Config, source: Option<Source>) -> Result<Bound, StartError> {
+    pub async fn bind_in(config: Config, surroundings: Surroundings) -> Result<Bound, StartError> {
+        let Surroundings { source, log_level } = surroundings;
         let origin = Instant::now();
         let own_ip = config::own_ip().map_err(StartError::OwnAddress)?;
+        let readiness = Readiness::new();
+        let rules = Arc::new(rules::rules(&config, own_ip, &readiness)?);
+        log_segments(&config);
+        let (stop, runtimes, mut tasks) = (CancellationToken::new(), Runtimes::default(), Vec::new());
+        runtimes.add("control", &tokio::runtime::Handle::current());
+        if let Some(port) = debug::bind(&config.debug_addr, &stop) {
+            tasks.push(tokio::spawn(admin::debug::serve(port, log_level, runtimes.clone())));
+        }
         let entry = Arc::new(Entry::new(&config, config.enable_http2)?);
         let dialers = Arc::new(Dialers::new(translate::dialer(&config)?));
         let nats = translate::nats_proof(&config)?.map(Proofs::new);
@@ -132,8 +151,6 @@ impl Router {
         }
 
         let (lost, bus_lost) = watch::channel(false);
-        let readiness = Readiness::new();
-        let rules = Arc::new(rules::rules(&config, own_ip, &readiness)?);
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,
@@ -147,8 +164,9 @@ impl Router {
             connections: Drain::new(),
             tunnels: Drain::new(),
             origin,
-            stop: CancellationToken::new(),
-            tasks: Vec::new(),
+            runtimes,
+            stop,
+            tasks,
             bus_lost,
         };
         parts.report_to_metron();
@@ -199,6 +217,11 @@ impl Router {
         if lost.wait_for(|lost| *lost).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Waits until nothing is accepted any more, which happens by itself only if a listener fails.
+    pub async fn doors_lost(&self) {
+        self.accepted.cancelled().await;
     }
 
     /// Finishes what is under way and takes nothing new (gorouter.md section 1, drain). Returns whether all
@@ -309,7 +332,9 @@ impl Bound {
 
         let closing = Stopping::new();
         let doorways = parts.doorways(&config, &entry, &closing);
-        let workers = Arc::new(Workers::start(doorways, parts.connections.clone()).map_err(StartError::Workers)?);
+        let workers = Arc::new(
+            Workers::start(doorways, parts.connections.clone(), &parts.runtimes).map_err(StartError::Workers)?,
+        );
         let accepting = CancellationToken::new();
         let accepted = CancellationToken::new();
         let done = accepted.clone().drop_guard();
@@ -319,6 +344,12 @@ impl Bound {
         tracing::info!(target: "router", "gorouter.started");
         Ok(Router { config, parts, workers, acceptor, accepting, accepted, closing })
     }
+}
+
+fn log_segments(config: &Config) {
+    let segments = serde_json::json!({"isolation_segments": config.isolation_segments});
+    let mode = config.routing_table_sharding_mode;
+    tracing::info!(routing_table_sharding_mode = %mode, data = %segments, "retrieved-isolation-segments");
 }
 
 fn log_listener(message: &'static str, address: Option<SocketAddr>) {

@@ -36,6 +36,11 @@ use crate::{
 const MAX_IDLE: usize = 50_000;
 /// Where the configuration sets no limit, the system's own comes first.
 const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Seconds for which a client must have been quiet before a drain closes its connection without a word. Who keeps a
+/// connection for longer than that between two requests has to reckon with its end.
+const LAST_WORD: u32 = 1;
+/// A shorter `drain_timeout` would be over before everybody has been quiet for so long.
+const ROOM_FOR_A_LAST_WORD: Duration = Duration::from_secs(5);
 /// Longest time for one attempt at one NATS server.
 const NATS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -138,7 +143,11 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> p
 }
 
 pub(super) fn deadlines(config: &Config) -> Deadlines {
-    Deadlines { idle: config.frontend_idle_timeout, head: config.read_header_timeout }
+    Deadlines {
+        idle: config.frontend_idle_timeout,
+        head: config.read_header_timeout,
+        last_word: (config.drain_timeout >= ROOM_FOR_A_LAST_WORD).then_some(LAST_WORD),
+    }
 }
 
 pub(super) fn h1(config: &Config) -> h1::Limits {

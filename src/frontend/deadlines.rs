@@ -25,6 +25,9 @@ pub struct Deadlines {
     pub idle: Option<Duration>,
     /// `read_header_timeout`: for the head of a request; none for that of idleness.
     pub head: Option<Duration>,
+    /// Seconds for which a client of HTTP/1 that was not told to leave must have been quiet before a drain closes its
+    /// connection; none for no time at all.
+    pub last_word: Option<u32>,
 }
 
 impl Deadlines {
@@ -62,7 +65,7 @@ mod tests {
     fn a_client_may_stall_for_a_while_or_as_long_as_it_may_be_idle() {
         let secs = |secs| Some(Duration::from_secs(secs));
         for (idle, stall, stuck) in [(None, 60, 300), (secs(900), 60, 300), (secs(3), 3, 3)] {
-            let patience = Deadlines { idle, head: None }.patience(None, false);
+            let patience = Deadlines { idle, ..Deadlines::default() }.patience(None, false);
             assert_eq!((patience.stall, patience.stuck), (Some(stall), Some(stuck)), "{idle:?}");
         }
     }

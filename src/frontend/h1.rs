@@ -95,12 +95,13 @@ where
             Asked::Finish if finishing => {}
             Asked::Finish => {
                 // A request that has arrived is served, and one that is still on its way on a new connection is
-                // waited for: hyper would close both unread.
+                // waited for: hyper would close both unread. Whoever is answered from now on is told that it was the
+                // last time; whoever was told nothing may be about to send another request, and has a while for it.
                 let ended = connection.as_mut().poll(cx);
                 if ended.is_ready() {
                     return ended;
                 }
-                if !seat.expects_request() {
+                if seat.rests(doorway.deadlines.last_word) {
                     finishing = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -54,7 +54,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Starts the thread that accepts at every door until `stop`. It does nothing else, so that neither a flood
+/// Starts the thread that accepts at every door until `stop`, which is cancelled when a listener fails. It does nothing else, so that neither a flood
 /// on the bus nor a busy worker keeps a client waiting at the door. `done` is dropped when the last
 /// connection that the system had taken in was handed to a worker.
 ///
@@ -89,6 +89,10 @@ async fn accept(listener: tokio::net::TcpListener, door: Door, workers: Arc<Work
         };
         match accepted.and_then(|(socket, from)| Ok((socket.into_std()?, from))) {
             Ok((socket, from)) => hand_over(&workers, socket, from, door),
+            Err(error) if is_final(&error) => {
+                tracing::error!(target: "router", %error, "Error occurred");
+                stop.cancel();
+            }
             Err(error) => pause(&error).await,
         }
     }
@@ -104,6 +108,11 @@ fn hand_over(workers: &Workers, socket: TcpStream, from: SocketAddr, door: Door)
     // Answers are written whole; waiting to fill a segment would only delay them.
     let _ = socket.set_nodelay(true);
     workers.hand_over(socket, from, door);
+}
+
+/// Whether there is no listening any more: it is not a listener, or no socket at all (EINVAL, EBADF).
+fn is_final(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput || error.raw_os_error() == Some(9)
 }
 
 /// Most errors of `accept` are about one connection that is gone already; a lack of descriptors is not, and
@@ -123,6 +132,25 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_fails_ends_the_accepting_at_every_door() {
+        let doors = [(); 2].map(|()| bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap());
+        let addresses = doors.each_ref().map(|door| door.local_addr().unwrap());
+        let broken = doors[0].try_clone().unwrap();
+        let workers = Workers::start(Vec::new(), crate::lifecycle::Drain::new(), &Default::default()).unwrap();
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let doors = doors.into_iter().map(|door| (door, Door::Plain)).collect();
+        let done = ended.clone().drop_guard();
+        let acceptor = start(doors, Arc::new(workers), stop.clone(), done).unwrap();
+        TcpStream::connect(addresses[1]).unwrap();
+        assert!(!stop.is_cancelled());
+        SockRef::from(&broken).shutdown(std::net::Shutdown::Both).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), ended.cancelled()).await.expect("it ends");
+        assert!(stop.is_cancelled());
+        acceptor.join().unwrap();
+        assert!(TcpStream::connect(addresses[1]).is_err());
+    }
 
     #[tokio::test]
     async fn clients_that_vanished_are_found_out() {

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{Arrival, Door, Doorway, serve};
 use crate::{
     lifecycle::Drain,
-    observe::{metrics::Tally, panics},
+    observe::{metrics::Tally, panics, runtimes::Runtimes},
 };
 
 /// How often a worker hands over log lines and looks at one thing or another.
@@ -43,20 +43,22 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts one thread per doorway. `connections` counts the clients' connections, from the moment they
+    /// Starts one thread per doorway, each with a runtime that is shown in `runtimes`. `connections` counts the clients' connections, from the moment they
     /// are accepted.
     ///
     /// # Errors
     /// The system gives no thread or no event queue.
-    pub fn start(doorways: Vec<Arc<Doorway>>, connections: Drain) -> io::Result<Self> {
+    pub fn start(doorways: Vec<Arc<Doorway>>, connections: Drain, runtimes: &Runtimes) -> io::Result<Self> {
         let cut = CancellationToken::new();
         let (mut hands, mut threads) = (Vec::new(), Vec::new());
         for (index, doorway) in doorways.into_iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let name = format!("worker-{index}");
+            runtimes.add(&name, runtime.handle());
             let (hand, arrivals) = unbounded_channel();
             let cut = cut.clone();
             let run = move || to_its_end(runtime, work(doorway, arrivals, cut));
-            threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+            threads.push(std::thread::Builder::new().name(name).spawn(run)?);
             hands.push(hand);
         }
         Ok(Self { hands, next: AtomicUsize::new(0), connections, threads, cut })

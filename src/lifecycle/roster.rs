@@ -215,6 +215,13 @@ impl Seat {
         matches!(self.doing.load(Relaxed), SILENT | OPENING | ASKING)
     }
 
+    /// Whether it may be closed without a word: there is no exchange and none is beginning, and, if a number is given,
+    /// the last one ended more than so many seconds ago.
+    pub fn rests(&self, seconds: Option<u32>) -> bool {
+        let rested = || seconds.is_none() || outworn(seconds, self.since.load(Relaxed), self.now());
+        self.doing.load(Relaxed) == QUIET && rested()
+    }
+
     /// Bytes have come. Between two exchanges they are the beginning of a request.
     pub fn heard(&self) {
         match self.doing.load(Relaxed) {
@@ -368,7 +375,7 @@ mod tests {
         further.seat().heard();
         tick(&roster, 1, patience);
         assert_eq!(further.seat().asked(Waker::noop()), Asked::Stay);
-        assert!(further.seat().expects_request());
+        assert!(!further.seat().rests(None));
         tick(&roster, 1, patience);
         assert_eq!(further.seat().asked(Waker::noop()), Asked::Leave, "a further byte gains no time");
     }
@@ -401,6 +408,25 @@ mod tests {
         tick(&roster, 1, patience);
         assert_eq!(stuck.seat().asked(Waker::noop()), Asked::Leave);
         assert_eq!(slow.seat().asked(Waker::noop()), Asked::Stay);
+    }
+
+    #[test]
+    fn who_has_just_been_answered_does_not_rest_yet() {
+        let roster = Roster::default();
+        let client = roster.sit_down();
+        assert!(!client.seat().rests(None), "its first request is on its way");
+        client.seat().begin();
+        assert!(!client.seat().rests(None));
+        client.seat().answer();
+        assert!(!client.seat().rests(None));
+        client.seat().end();
+        assert!(client.seat().rests(None) && !client.seat().rests(Some(1)));
+        tick(&roster, 1, PATIENCE);
+        assert!(!client.seat().rests(Some(1)));
+        tick(&roster, 1, PATIENCE);
+        assert!(client.seat().rests(Some(1)));
+        client.seat().heard();
+        assert!(!client.seat().rests(Some(1)));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! Lines pass a bounded queue to one writer thread; who logs never waits for standard output.
 
 mod line;
+mod threshold;
 
 use std::cell::Cell;
 use std::fmt;
@@ -26,6 +27,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use self::line::Lines;
+pub use self::threshold::Threshold;
 use super::spool::{self, DropCount, Spool, Writer};
 
 /// Bytes that may wait for standard output.
@@ -106,7 +108,7 @@ pub fn init(settings: Settings) -> Result<Guard, InitError> {
 /// If no thread can be started.
 pub fn layer<W: Write + Send + 'static>(settings: Settings, sink: W) -> io::Result<(LogLayer, Guard)> {
     // Gorouter knows nothing finer than debug.
-    let level = settings.level.min(LevelFilter::DEBUG);
+    let level = Threshold::new(settings.level.min(LevelFilter::DEBUG));
     let lines = Lines::new(settings.source, settings.timestamps);
     let reporting = lines.clone();
     let lost = move |count: u64, sink: &mut W| {
@@ -117,7 +119,7 @@ pub fn layer<W: Write + Send + 'static>(settings: Settings, sink: W) -> io::Resu
     };
     let (spool, writer) = spool::start("log", QUEUE, sink, lost)?;
     let dropped = spool.dropped();
-    Ok((LogLayer { level, lines, spool }, Guard { writer, dropped }))
+    Ok((LogLayer { level: level.clone(), lines, spool }, Guard { writer, dropped, level }))
 }
 
 /// Holds the log open; dropping it writes what is queued, waiting at most two seconds.
@@ -126,12 +128,19 @@ pub fn layer<W: Write + Send + 'static>(settings: Settings, sink: W) -> io::Resu
 pub struct Guard {
     writer: Writer,
     dropped: DropCount,
+    level: Threshold,
 }
 
 impl Guard {
     /// Waits until what was logged so far is written; false if that took longer than `patience`.
     pub fn flush(&self, patience: Duration) -> bool {
         self.writer.flush(patience)
+    }
+
+    /// The level from which on lines are written.
+    #[must_use]
+    pub fn level(&self) -> Threshold {
+        self.level.clone()
     }
 
     /// The lines lost so far.
@@ -160,7 +169,7 @@ impl<T: Serialize + ?Sized> fmt::Display for Json<'_, T> {
 /// Turns events into lines. Spans are not its business and are switched off.
 #[derive(Debug)]
 pub struct LogLayer {
-    level: LevelFilter,
+    level: Threshold,
     lines: Lines,
     spool: Spool,
 }
@@ -196,11 +205,11 @@ thread_local! {
 impl<S: Subscriber> Layer<S> for LogLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         let foreign_noise = || Origin::of(metadata.target()) == Origin::Foreign && *metadata.level() > Level::WARN;
-        metadata.is_event() && *metadata.level() <= self.level && !foreign_noise()
+        metadata.is_event() && *metadata.level() <= self.level.level() && !foreign_noise()
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.level)
+        Some(self.level.level())
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

@@ -10,5 +10,6 @@ pub mod failures;
 pub mod log;
 pub mod metrics;
 pub mod panics;
+pub mod runtimes;
 pub mod spool;
 mod stamp;

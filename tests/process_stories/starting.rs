@@ -93,7 +93,7 @@ async fn a_taken_port_is_named() {
 
 #[tokio::test]
 async fn unknown_keys_and_keys_for_later_are_warned_of() {
-    let router = settings().set("no_such_key", 1).set("status.nor_this", true).set("debug_addr", "127.0.0.1:0");
+    let router = settings().set("no_such_key", 1).set("status.nor_this", true).set("oauth.port", 2);
     let process = router.spawn().await;
     let warnings: Vec<String> = process
         .lines()
@@ -109,7 +109,7 @@ async fn unknown_keys_and_keys_for_later_are_warned_of() {
         assert!(warnings.iter().any(|warning| warning.starts_with(&format!("unknown key {key} "))), "{warnings:?}");
     }
     let later = process.line("config-keys-not-acted-on-yet").await;
-    assert!(later.field("keys").as_str().unwrap().split(", ").any(|key| key == "debug_addr"), "{later:?}");
+    assert!(later.field("keys").as_str().unwrap().split(", ").any(|key| key == "oauth"), "{later:?}");
     assert_eq!(process.health().await, 200);
 }
 
@@ -185,4 +185,81 @@ async fn each_line_has_the_shape_that_operators_parse() {
         assert_eq!(listening.field("address")["Port"], process.http().port());
         assert!(process.line("gorouter.stopped").await.field("took").as_u64().is_some());
     }
+}
+
+/// From the first line to the last, in the order of the reference.
+#[tokio::test]
+async fn messages_come_in_gorouters_order() {
+    let router = settings().set("zone", "z1").set("isolation_segments", json!(["one", "two"]));
+    let router = router.set("routing_table_sharding_mode", "shared-and-segments").set("debug_addr", "127.0.0.1:0");
+    let router = router.set("start_response_delay_interval", "1ms").set("drain_wait", "0s").spawn().await;
+    router.signal("USR1");
+    assert_eq!(router.exit_code().await, 0);
+    let lines = router.lines();
+    let mut from = 0;
+    for (level, source, message) in [
+        (1, "", "starting"),
+        (0, "", "local-az-set"),
+        (1, "", "retrieved-isolation-segments"),
+        (1, "", "debug-server-started"),
+        (1, "", "setting-up-nats-connection"),
+        (1, ".nats", "Successfully-connected-to-nats"),
+        (0, ".router", "Sleeping before returning success on /health endpoint to preload routing table"),
+        (1, ".router", "tcp-listener-started"),
+        (1, ".router", "tls-listener-not-enabled"),
+        (1, ".router", "gorouter.started"),
+        (1, ".router", "gorouter-draining"),
+        (1, ".router", "Draining with 0 outstanding active connections"),
+        (1, ".router", "Draining with 0 outstanding idle connections"),
+        (1, ".router", "gorouter.stopping"),
+        (1, ".router", "gorouter.stopped"),
+        (1, "", "gorouter.exited"),
+    ] {
+        let at = lines[from..].iter().position(|line| line.message() == message);
+        let at = from + at.unwrap_or_else(|| panic!("{message} after line {from} of {lines:#?}"));
+        assert_eq!(
+            (&lines[at].0["log_level"], &lines[at].0["source"]),
+            (&json!(level), &json!(format!("gorouter.stdout{source}")))
+        );
+        from = at + 1;
+    }
+    let field =
+        |message: &str, field: &str| lines.iter().find(|line| line.message() == message).unwrap().field(field).clone();
+    assert_eq!(field("local-az-set", "AvailabilityZone"), "z1");
+    assert_eq!(field("retrieved-isolation-segments", "isolation_segments"), json!(["one", "two"]));
+    assert_eq!(field("retrieved-isolation-segments", "routing_table_sharding_mode"), "shared-and-segments");
+}
+
+/// What is wrong comes out in the same order: the page for errors before the bus, the bus before the ports.
+#[tokio::test]
+async fn the_first_thing_that_is_wrong_is_told() {
+    let nobody = ReservedPort::new();
+    let taken = TcpListener::bind(("0.0.0.0", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let hosts = json!([{"hostname": "127.0.0.1", "port": nobody.port()}]);
+    let all_wrong = || {
+        let router = settings().set("html_error_template_file", "/nowhere/page.html").set("nats.hosts", hosts.clone());
+        router.set("access_log.file", "/nowhere/access.log").set("status.routes.port", port).set("port", port)
+    };
+    let ends = async |router: RouterBuilder| {
+        let (code, lines) = RouterProcess::run_to_end(&router.yml()).await;
+        let last = lines.last().unwrap().clone();
+        assert_eq!((code, &last.0["log_level"]), (1, &json!(3)), "{last:?}");
+        (last.message().to_owned(), last.field("error").as_str().unwrap().to_owned())
+    };
+    let (message, error) = ends(all_wrong()).await;
+    assert_eq!(message, "new-html-error-template-from-file");
+    assert!(error.starts_with("Could not read HTML error template file: /nowhere/page.html"), "{error}");
+    let router = all_wrong().without("html_error_template_file");
+    assert_eq!(ends(router).await.0, "nats-connection-error");
+    let bus = settings();
+    let with_bus = |router: RouterBuilder| {
+        let hosts = serde_json::from_str::<Value>(&bus.yml()).unwrap()["nats"]["hosts"].clone();
+        router.without("html_error_template_file").set("nats.hosts", hosts)
+    };
+    assert_eq!(ends(with_bus(all_wrong())).await.0, "error-creating-access-logger");
+    let router = with_bus(all_wrong()).without("access_log.file");
+    assert_eq!(ends(router).await.0, "initialize-router-error");
+    let router = with_bus(all_wrong()).without("access_log.file").set("status.routes.port", 0);
+    assert_eq!(ends(router).await.0, "tcp-listener-error");
 }
