@@ -7,9 +7,12 @@
 use std::sync::Arc;
 
 mod causes;
+mod services;
 
 pub use causes::{BadResponse, BrokenConnection, DialError, Http2Error};
 use trueroute_identity::Refusal;
+
+use crate::route_service::SignatureError;
 
 /// What a failed attempt means for the endpoint's place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,21 @@ pub enum Failure {
     /// The route is bound to a route service, which requests must pass first, and this router sends none there.
     #[error("Support for route services is disabled.")]
     RouteService,
+    /// The route is bound to a route service, to which tunnels cannot be opened here.
+    #[error("Websocket requests are not supported for routes bound to Route Services.")]
+    RouteServiceTunnel,
+    /// The request says that it comes from its route's service, and does not.
+    #[error("{0}")]
+    Signature(SignatureError),
+    /// The same, on a route without a service, where the operator has such words checked.
+    #[error("{0}")]
+    StraySignature(SignatureError),
+    /// The route's service cannot be asked.
+    #[error("Route service request failed.")]
+    RouteServiceUrl,
+    /// The configuration allows no attempt at a route service.
+    #[error("unknown_failure")]
+    NoAttempt,
     /// The route is known and has no endpoints.
     #[error("no endpoints")]
     NoEndpoints {
@@ -211,6 +229,11 @@ impl Failure {
             Self::UnknownInstance { .. } => (Never, Keep, true, Some(RejectedRequests), "unknown_instance"),
             Self::MalformedProcessInstance => (Never, Keep, true, Some(RejectedRequests), "malformed_process_instance"),
             Self::RouteService => (Never, Keep, true, None, "route_service"),
+            Self::RouteServiceTunnel => (Never, Keep, true, None, "route_service_tunnel"),
+            Self::Signature(_) => (Never, Keep, true, None, "route_service_signature"),
+            Self::StraySignature(_) => (Never, Keep, true, None, "stray_signature"),
+            Self::RouteServiceUrl => (Never, Keep, true, None, "route_service_url"),
+            Self::NoAttempt => (Never, Keep, true, None, "no_attempt"),
             Self::NoEndpoints { .. } => (Never, Keep, true, None, "no_endpoints"),
             Self::RequestTooLarge => (Never, Keep, true, None, "request_too_large"),
             Self::ConnectionLimit { .. } => (Never, Keep, true, Some(ExhaustedConns), "connection_limit"),
@@ -296,13 +319,12 @@ impl Failure {
                 let body = "400 Bad Request: Invalid X-CF-Process-Instance Header".into();
                 lookup(400, "invalid_cf_process_instance_header", NEVER, body)
             }
-            Self::RouteService => Answer {
-                status: 502,
-                router_error: Some("route_service_unsupported".into()),
-                cache_control: None,
-                body: Some("502 Bad Gateway: Support for route services is disabled.".into()),
-                has_page: true,
-            },
+            Self::RouteService
+            | Self::RouteServiceTunnel
+            | Self::Signature(_)
+            | Self::StraySignature(_)
+            | Self::RouteServiceUrl
+            | Self::NoAttempt => self.service_answer(),
             Self::NoEndpoints { host } => {
                 let body = format!("503 Service Unavailable: Requested route ('{host}') has no available endpoints.");
                 lookup(503, "no_endpoints", BRIEF, body)

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod headers;
 pub mod lifecycle;
 pub mod route;
+pub mod route_service;
 // 2 state and shapes
 pub mod config;
 pub mod error_page;

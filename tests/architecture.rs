@@ -17,7 +17,7 @@ use source::Source;
 
 /// The floors of `src`, bottom to top. A module refers to its own floor and to those below.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("words", &["failure", "headers", "lifecycle", "route"]),
+    ("words", &["failure", "headers", "lifecycle", "route", "route_service"]),
     ("state", &["config", "error_page", "observe", "registration", "table"]),
     ("edges", &["bus", "pruner", "routing_api", "snapshot", "upstream"]),
     ("story", &["proxy"]),

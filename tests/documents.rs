@@ -22,6 +22,7 @@ use trueroute::{
     failure::{BadResponse, BrokenConnection, DialError, Failure, Http2Error},
     observe::metrics::Metrics,
     proxy::admit::Refused,
+    route_service::SignatureError,
 };
 use trueroute_identity::{ExpectedName, Refusal, refusal::Untrusted};
 
@@ -153,6 +154,13 @@ fn failures() -> Vec<Failure> {
         Failure::NoHttp2(Http2Error::Silent),
         Failure::Http2(Http2Error::Silent),
         Failure::Shared(std::sync::Arc::new(Failure::Eof)),
+        Failure::RouteServiceTunnel,
+        Failure::Signature(SignatureError::Expired),
+        Failure::Signature(SignatureError::Unopened),
+        Failure::StraySignature(SignatureError::Expired),
+        Failure::StraySignature(SignatureError::OtherRoute),
+        Failure::RouteServiceUrl,
+        Failure::NoAttempt,
         Failure::Switched,
         Failure::ClientGone,
         Failure::MalformedBody,
@@ -171,6 +179,11 @@ fn is_listed(failure: &Failure) {
         | Failure::UnknownInstance { .. }
         | Failure::MalformedProcessInstance
         | Failure::RouteService
+        | Failure::RouteServiceTunnel
+        | Failure::Signature(_)
+        | Failure::StraySignature(_)
+        | Failure::RouteServiceUrl
+        | Failure::NoAttempt
         | Failure::NoEndpoints { .. }
         | Failure::RequestTooLarge
         | Failure::ConnectionLimit { .. }
@@ -225,10 +238,10 @@ fn the_status_codes_are_those_that_the_router_gives() {
 
 /// Clients tell the router's answers from an app's by this field (gorouter.md sections 6 and 7.3).
 #[test]
-fn every_failure_but_a_wrong_switch_names_itself_in_the_answer() {
+fn failures_name_themselves_in_the_answer_but_for_those_that_gorouter_leaves_bare() {
     for failure in failures() {
         let answer = failure.answer();
-        let bare = matches!(failure, Failure::Switched);
+        let bare = matches!(failure, Failure::Switched | Failure::Signature(_) | Failure::RouteServiceUrl);
         assert_eq!(answer.router_error.is_none_or(|error| error.is_empty()), bare, "{failure:?}");
         assert!(answer.body.is_none_or(|body| body.starts_with(&answer.status.to_string())), "{failure:?}");
     }

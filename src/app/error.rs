@@ -8,7 +8,7 @@ use crate::{
     admin,
     bus::{link::LinkError, secure::SecureError},
     error_page::PageError,
-    frontend::tls::FrontTlsError,
+    frontend::tls::{FrontTlsError, inner::InnerDoorError},
     observe::access_log::OpenError,
     routing_api::{self, ApiError, https::BadOrigin},
 };
@@ -31,6 +31,12 @@ pub enum StartError {
     /// The certificate for endpoints.
     #[error("backends.cert_chain, backends.private_key: {0}")]
     Credentials(#[source] CredentialsError),
+    /// The certificate for route services.
+    #[error("route_services.cert_chain, route_services.private_key: {0}")]
+    ServiceCredentials(#[source] CredentialsError),
+    /// The door by which requests for route services among the own apps come in again.
+    #[error("route_services_hairpinning: {0}")]
+    InnerDoor(#[source] InnerDoorError),
     /// TLS towards endpoints.
     #[error("cipher_suites: {0}")]
     Dialer(#[from] DialerError),
@@ -136,12 +142,16 @@ impl StartError {
             Self::AccessLog(_) => "error-creating-access-logger",
             Self::Listen { key: "port", .. } => "tcp-listener-error",
             Self::Listen { key: "ssl_port", .. } | Self::FrontTls(_) => "tls-listener-error",
+            Self::Listen { key: "route_services_internal_server_port", .. } | Self::InnerDoor(_) => {
+                "new-route-services-server"
+            }
             Self::Listen { .. } | Self::StatusTls(_) | Self::PrometheusTls(_) | Self::Unreadable { .. } => {
                 "initialize-router-error"
             }
             Self::OwnAddress(_)
             | Self::Trust(_)
             | Self::Credentials(_)
+            | Self::ServiceCredentials(_)
             | Self::Dialer(_)
             | Self::Buckets(_)
             | Self::Workers(_) => "gorouter.failed-to-start",

@@ -15,6 +15,7 @@ mod parts;
 mod preflight;
 mod reload;
 mod rules;
+mod services;
 mod status;
 mod translate;
 mod warm;
@@ -28,8 +29,11 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::parts::{BusWork, Parts, listen};
 pub use self::{error::StartError, preflight::preflight, reload::Source};
+use self::{
+    parts::{BusWork, Parts, listen},
+    services::Services,
+};
 use crate::{
     admin::{self, reload::Reload},
     bus::{
@@ -121,8 +125,11 @@ impl Router {
         if let Some(port) = debug::bind(&config.debug_addr, &stop) {
             tasks.push(tokio::spawn(admin::debug::serve(port, log_level, runtimes.clone())));
         }
-        let entry = Arc::new(Entry::new(&config, config.enable_http2)?);
+        let mut entry = Entry::new(&config, config.enable_http2)?;
         let dialers = Arc::new(Dialers::new(translate::dialer(&config)?));
+        let services = Services::new(&config, &dialers.current())?;
+        entry.inner = services.as_ref().and_then(Services::door);
+        let entry = Arc::new(entry);
         let nats = translate::nats_proof(&config)?.map(Proofs::new);
         let clock: Clock = Arc::new(move || Moment::at(Instant::now(), origin));
         let table = Arc::new(Table::new(translate::table(&config)));
@@ -155,6 +162,7 @@ impl Router {
             addresses: Addresses::default(),
             table,
             dialers,
+            services,
             metrics,
             access_log,
             metron,
@@ -174,7 +182,8 @@ impl Router {
         let [health_tls, metrics_tls] = parts.open_admin(&config, reload)?;
         if let Some(source) = source {
             let dialers = Arc::clone(&parts.dialers);
-            let places = reload::Places { entry: Arc::clone(&entry), dialers, health_tls, metrics_tls, nats };
+            let services = parts.services.as_ref().map(|services| Arc::clone(services.dialers()));
+            let places = reload::Places { entry: Arc::clone(&entry), dialers, services, health_tls, metrics_tls, nats };
             let (running, metrics) = (config.clone(), Arc::clone(&parts.metrics));
             let reloader = reload::Reloader { source, running, places, metrics };
             let stop = parts.stop.clone();
@@ -330,6 +339,7 @@ impl Bound {
             None => tracing::info!(target: "router", "tls-listener-not-enabled"),
         }
 
+        doors.extend(parts.inner_door(&config)?.map(|listener| (listener, Door::Inner)));
         let closing = Stopping::new();
         let doorways = parts.doorways(&config, &entry, &closing);
         let workers = Arc::new(

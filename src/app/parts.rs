@@ -10,7 +10,7 @@ use std::{
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Addresses, StartError, metron, status, translate, warm};
+use super::{Addresses, StartError, metron, services::Services, status, translate, warm};
 use crate::{
     admin::{self, reload::Reload, secure::Renewed},
     bus::{
@@ -42,6 +42,7 @@ pub(super) struct Parts {
     pub(super) addresses: Addresses,
     pub(super) table: Arc<Table>,
     pub(super) dialers: Arc<Dialers>,
+    pub(super) services: Option<Services>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) metron: Option<Dropsonde>,
@@ -189,6 +190,7 @@ impl Parts {
             let proxy = Proxy {
                 table: Arc::clone(&self.table),
                 upstream: upstream.counting(self.metrics.shard(index)),
+                services: self.services.as_ref().map(|services| services.ways(config, limits)),
                 settings: Arc::clone(&settings),
                 recorder: Arc::new(recorder),
                 origin: self.origin,
@@ -206,6 +208,18 @@ impl Parts {
             })
         };
         (0..workers).map(doorway).collect()
+    }
+
+    /// Opens the inner door, if there is one.
+    pub(super) fn inner_door(&mut self, config: &Config) -> Result<Option<std::net::TcpListener>, StartError> {
+        let Some(services) = self.services.as_mut().filter(|services| services.door().is_some()) else {
+            return Ok(None);
+        };
+        let port = config.route_services.internal_server_port;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = listen("route_services_internal_server_port", port, || listener::bind(address))?;
+        services.opened(listener.local_addr().map_or(port, |address| address.port()));
+        Ok(Some(listener))
     }
 
     /// A status port on `address`, and where it really is.

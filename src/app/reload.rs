@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::Dialer;
 
-use super::{StartError, expiry, status, translate};
+use super::{StartError, expiry, services, status, translate};
 use crate::{
     admin::{reload::Ask, secure::Renewed},
     bus::proofs::{Proof, Proofs},
@@ -64,6 +64,7 @@ pub(super) enum ReloadError {
 pub(super) struct Places {
     pub(super) entry: Arc<Entry>,
     pub(super) dialers: Arc<Dialers>,
+    pub(super) services: Option<Arc<Dialers>>,
     pub(super) health_tls: Option<Renewed>,
     pub(super) metrics_tls: Option<Renewed>,
     pub(super) nats: Option<Arc<Proofs>>,
@@ -85,6 +86,7 @@ struct Fresh {
     need_restart: Vec<&'static str>,
     door: Option<TlsDoor>,
     dialer: Arc<Dialer>,
+    services: Arc<Dialer>,
     health_tls: Option<TlsAcceptor>,
     metrics_tls: Option<TlsAcceptor>,
     nats: Option<Proof>,
@@ -162,7 +164,7 @@ impl Reloader {
 
     /// Nothing can fail from here on.
     fn install(&mut self, fresh: Fresh) -> Outcome {
-        let Places { entry, dialers, health_tls, metrics_tls, nats } = &self.places;
+        let Places { entry, dialers, services, health_tls, metrics_tls, nats } = &self.places;
         let mut reloaded = self.running.keys_that_differ(&fresh.config);
         if let Some(door) = fresh.door {
             entry.renew(door);
@@ -176,6 +178,12 @@ impl Reloader {
             if trust_changes && !reloaded.contains(&"ca_certs") {
                 reloaded.push("(the system's authorities)");
             }
+        }
+        let shown_changes = self.running.route_services.key_pair != fresh.config.route_services.key_pair;
+        if let Some(services) = services
+            && (shown_changes || trust_changes)
+        {
+            services.replace(fresh.services);
         }
         for (place, next) in [(health_tls, &fresh.health_tls), (metrics_tls, &fresh.metrics_tls)] {
             if let (Some(place), Some(next)) = (place, next) {
@@ -201,10 +209,12 @@ impl Outcome {
 fn read(path: &Path, running: &Config, entry: &Entry) -> Result<Fresh, ReloadError> {
     let file = config::load(path)?.config;
     let config = running.with_certificates_of(&file);
+    let dialer = translate::dialer(&config)?;
     Ok(Fresh {
         need_restart: config.keys_that_differ(&file),
         door: entry.door(&config, config.enable_http2).map_err(StartError::from)?,
-        dialer: translate::dialer(&config)?,
+        services: services::dialer(&config, &dialer)?,
+        dialer,
         health_tls: status::health_tls(&config)?,
         metrics_tls: status::metrics_tls(&config)?,
         nats: translate::nats_proof(&config)?,

@@ -2,9 +2,10 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+use rustls::SupportedCipherSuite;
 use trueroute_identity::{Credentials, Dialer, DialerSettings, Trust, trust::Source};
 
-use super::StartError;
+use super::{StartError, services};
 use crate::{
     admin,
     bus::{
@@ -29,7 +30,7 @@ use crate::{
     registration::Integrity,
     route::{balancing::Algorithm, mtls::Domains, pick},
     table::{self, Sharding},
-    upstream::{dial::DialTimes, idle::Limits},
+    upstream::{dial::DialTerms, idle::Limits},
 };
 
 /// Idle connections that one router keeps at the most (gorouter.md section 13).
@@ -139,6 +140,7 @@ pub(super) fn proxy(config: &Config, rules: &Arc<Rules>, domains: &Domains) -> p
         max_response_lines: config.max_response_headers.map_or(usize::MAX, NonZeroUsize::get),
         domains: domains.clone(),
         rules: Arc::clone(rules),
+        services: Arc::new(services::rules(config)),
     }
 }
 
@@ -200,10 +202,11 @@ pub(super) fn access_log_fields(config: &Config) -> Fields {
         .and_headers(config.tracing.enable_w3c.then_some(W3C).into_iter().flatten())
 }
 
-pub(super) fn dial_times(config: &Config) -> DialTimes {
-    DialTimes {
+pub(super) fn dial_times(config: &Config) -> DialTerms {
+    DialTerms {
         dial: config.endpoint_dial_timeout.unwrap_or(NO_LIMIT),
         probe_interval: config.endpoint_keep_alive_probe_interval,
+        barred: Arc::default(),
     }
 }
 
@@ -276,10 +279,16 @@ pub(super) fn dialer(config: &Config) -> Result<Arc<Dialer>, StartError> {
         }
         None => None,
     };
-    let tls12_suites = config.backends.cipher_suites.as_ref().map(|suites| {
-        let is_tls12 = |suite: &&rustls::SupportedCipherSuite| suite.tls13().is_none();
-        suites.iter().filter(is_tls12).copied().collect()
-    });
-    let settings = DialerSettings { tls12_suites, handshake_timeout: config.tls_handshake_timeout };
+    let settings = DialerSettings {
+        tls12_suites: tls12_suites(config),
+        handshake_timeout: config.tls_handshake_timeout,
+        believes_anyone: false,
+    };
     Ok(Arc::new(Dialer::new(trust, credentials, settings)?))
+}
+
+/// The suites of TLS 1.2 to offer to servers, if the configuration names any.
+pub(super) fn tls12_suites(config: &Config) -> Option<Vec<SupportedCipherSuite>> {
+    let is_tls12 = |suite: &&SupportedCipherSuite| suite.tls13().is_none();
+    config.backends.cipher_suites.as_ref().map(|suites| suites.iter().filter(is_tls12).copied().collect())
 }

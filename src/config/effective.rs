@@ -212,6 +212,7 @@ fn services(c: &Config, show: Show<'_>) {
     show("route_services.max_attempts", plain(services.max_attempts));
     show("route_services.strict_signature_validation", plain(services.strict_signature_validation));
     show("route_services.enable_websockets", plain(services.enable_websockets));
+    show("route_services.egress_blocklist", list(&services.egress_blocklist));
     show("route_services.cert_chain", pair(services.key_pair.as_ref()));
     show("oauth.token_endpoint", text(&c.oauth.token_endpoint));
     show("oauth.port", plain(c.oauth.port));

@@ -13,9 +13,6 @@ impl Config {
         [
             ("status.host", ours.status.host != d.status.host),
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
-            ("skip_ssl_validation", ours.skip_ssl_validation),
-            ("route_services_timeout", ours.route_services_timeout != d.route_services_timeout),
-            ("route_services", ours.route_services != d.route_services),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))

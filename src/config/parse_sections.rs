@@ -251,6 +251,7 @@ pub(super) fn route_services(s: &mut Section<'_>) -> Result<RouteServices, Confi
         strict_signature_validation: d.strict_signature_validation,
         key_pair: d.key_pair,
         enable_websockets: d.enable_websockets,
+        egress_blocklist: d.egress_blocklist,
     };
     s.section("route_services", |s| {
         s.skip("clientauthcertificate");
@@ -260,6 +261,7 @@ pub(super) fn route_services(s: &mut Section<'_>) -> Result<RouteServices, Confi
             strict_signature_validation: s.or("strict_signature_validation", false)?,
             key_pair: optional_pair(s)?,
             enable_websockets: s.or("enable_websockets", false)?,
+            egress_blocklist: s.or("egress_blocklist", Vec::new())?,
             ..outer
         })
     })

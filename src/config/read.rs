@@ -5,6 +5,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
+use ipnet::IpNet;
+
 use super::duration::GoDuration;
 use super::error::{ConfigError, Problem, Warning, shown};
 use super::modes::Mode;
@@ -392,6 +394,13 @@ impl Decode for GoDuration {
             Meaning::Text(text) => GoDuration::parse(text).map_err(|e| field.fault(e)),
             _ => Err(field.mismatch("time.Duration (a text with a unit, as \"30s\")")),
         }
+    }
+}
+
+impl Decode for IpNet {
+    fn decode(field: &Field<'_>) -> Result<IpNet, ConfigError> {
+        let text = String::decode(field)?;
+        text.parse().map_err(|_| field.fault(Problem::Rule("is no network in CIDR notation, as 10.0.0.0/8")))
     }
 }
 

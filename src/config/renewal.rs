@@ -15,6 +15,7 @@ impl Config {
         let mut renewed = self.clone();
         renewed.ca_certs.clone_from(&fresh.ca_certs);
         renewed.backends.key_pair.clone_from(&fresh.backends.key_pair);
+        renewed.route_services.key_pair.clone_from(&fresh.route_services.key_pair);
         if let (Some(ours), Some(fresh)) = (&mut renewed.front_tls, &fresh.front_tls) {
             ours.certificates.clone_from(&fresh.certificates);
             ours.client_ca_certs.clone_from(&fresh.client_ca_certs);

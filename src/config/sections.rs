@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::modes::{ForwardedClientCert, LogLevel, RedactQueryParams, SyslogNetwork, TimestampFormat, XfccFormat};
 use super::pem::{KeyPair, PemCertificates, Secret};
 
@@ -364,6 +366,8 @@ pub struct RouteServices {
     pub key_pair: Option<KeyPair>,
     /// `enable_websockets`.
     pub enable_websockets: bool,
+    /// `egress_blocklist`: networks in which no route service is dialled.
+    pub egress_blocklist: Vec<IpNet>,
 }
 
 impl Default for RouteServices {
@@ -379,6 +383,7 @@ impl Default for RouteServices {
             strict_signature_validation: false,
             key_pair: None,
             enable_websockets: false,
+            egress_blocklist: Vec::new(),
         }
     }
 }

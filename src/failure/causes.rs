@@ -19,6 +19,12 @@ pub enum DialError {
         /// `host:port`.
         address: String,
     },
+    /// The operator has barred the network.
+    #[error("dial tcp {address}: connection to IP not allowed")]
+    Barred {
+        /// The first address that was found.
+        address: SocketAddr,
+    },
     /// The host name has no address.
     #[error("dial tcp: lookup {host}: {error}")]
     Lookup {

@@ -28,6 +28,8 @@ pub enum Door {
     Plain,
     /// HTTPS.
     Tls,
+    /// The router itself, with requests for its own apps.
+    Inner,
 }
 
 /// A connection on its way to a worker.
@@ -124,7 +126,7 @@ mod tests {
         proxy,
         route::mtls::Domains,
         table::{self, Sharding, Table},
-        upstream::{Upstream, dial::DialTimes, dialers::Dialers, idle},
+        upstream::{Upstream, dial::DialTerms, dialers::Dialers, idle},
     };
 
     /// A doorway to an empty table.
@@ -147,20 +149,23 @@ mod tests {
             max_response_lines: usize::MAX,
             domains: Domains::default(),
             rules: Arc::default(),
+            services: Arc::default(),
         };
         let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
-        let times = DialTimes { dial: Duration::MAX, probe_interval: None };
+        let times = DialTerms { dial: Duration::MAX, probe_interval: None, barred: Arc::default() };
         let limits = idle::Limits { total: 0, per_peer: 0 };
         let proxy = Proxy {
             table: Arc::new(Table::new(table)),
             upstream: Upstream::new(Arc::new(Dialers::new(Arc::new(dialer))), times, limits),
+            services: None,
             settings: Arc::new(settings),
             recorder: Arc::new(Recorder::counting(Metrics::new(1, Buckets::default()).shard(0))),
             origin: Instant::now(),
             leaving: Stopping::new(),
             drain: Drain::new(),
         };
-        let entry = Entry { proxy_lines: false, plain: ClientCert::Keep, tls: None, domains: Domains::default() };
+        let entry =
+            Entry { proxy_lines: false, plain: ClientCert::Keep, tls: None, inner: None, domains: Domains::default() };
         Arc::new(Doorway {
             proxy: Arc::new(proxy),
             entry: Arc::new(entry),

@@ -18,7 +18,7 @@ use super::{
     gather::Gather,
     linger::linger,
     proxy_protocol::{self, Opening, opening},
-    tls::{FrontTlsError, Handshake, HandshakeError, TlsDoor, clients},
+    tls::{FrontTlsError, Handshake, HandshakeError, TlsDoor, clients, inner::InnerDoor},
 };
 use crate::{
     config::Config,
@@ -45,6 +45,8 @@ pub struct Entry {
     pub plain: ClientCert,
     /// The TLS door, if there is one.
     pub tls: Option<ArcSwap<TlsDoor>>,
+    /// The inner door, if there is one.
+    pub inner: Option<InnerDoor>,
     /// The domains that have authorities of their own.
     pub domains: Domains,
 }
@@ -87,7 +89,7 @@ impl Entry {
         let domains = Domains::new(config.domains.iter().map(|domain| domain.domain.as_str()))?;
         let tls = door(config, &domains, http2)?.map(ArcSwap::from_pointee);
         let plain = ClientCert::new(clients::mode(config.forwarded_client_cert), Format::Raw, None);
-        Ok(Self { proxy_lines: config.enable_proxy, plain, tls, domains })
+        Ok(Self { proxy_lines: config.enable_proxy, plain, tls, inner: None, domains })
     }
 
     /// The TLS door of a configuration with other certificates and the same domains, for [`Entry::renew`].
@@ -110,7 +112,8 @@ impl Entry {
     /// # Errors
     /// Why it was turned away. Its connection is closed.
     pub async fn admit(&self, mut tcp: TcpStream, from: SocketAddr, door: Door) -> Result<Entered, TurnedAway> {
-        let from = if self.proxy_lines { read_line(&mut tcp).await?.unwrap_or(from) } else { from };
+        let from =
+            if self.proxy_lines && door != Door::Inner { read_line(&mut tcp).await?.unwrap_or(from) } else { from };
         match (door, &self.tls) {
             (Door::Plain, _) => {
                 Ok(Entered::Plain(Gather(tcp), Client { cert: self.plain.clone(), ..Client::at(from) }))
@@ -122,8 +125,19 @@ impl Entry {
                     timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| TurnedAway::HandshakeTimeout)??;
                 Ok(Entered::Tls(stream, Client { tls: true, server_name, domain, cert, ..Client::at(from) }))
             }
+            (Door::Inner, _) => self.admit_own(tcp, from).await,
             (Door::Tls, None) => Err(TurnedAway::Gone(io::ErrorKind::NotConnected.into())),
         }
+    }
+}
+
+impl Entry {
+    /// Lets the router itself in: what it says of its client stands.
+    async fn admit_own(&self, tcp: TcpStream, from: SocketAddr) -> Result<Entered, TurnedAway> {
+        let Some(inner) = &self.inner else { return Err(TurnedAway::Gone(io::ErrorKind::NotConnected.into())) };
+        let handshake = Box::pin(inner.admit(tcp));
+        let stream = timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| TurnedAway::HandshakeTimeout)??;
+        Ok(Entered::Tls(stream, Client { tls: true, ..Client::at(from) }))
     }
 }
 

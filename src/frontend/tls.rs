@@ -4,7 +4,8 @@
 //! Everything is built before the first handshake by it; a handshake chooses among what is there by the server name that it asks for.
 
 mod certificates;
-pub(super) mod clients;
+pub mod clients;
+pub mod inner;
 
 use std::{io, sync::Arc};
 

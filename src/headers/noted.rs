@@ -43,6 +43,8 @@ pub struct Noted {
     pub request_start: bool,
     /// `Idempotency-Key` or `X-Idempotency-Key`.
     pub idempotency_key: bool,
+    /// `X-CF-Proxy-Signature`: a route service says that the request has passed it.
+    pub signature: bool,
     /// `X-Vcap-Trace`.
     pub trace_key: bool,
     /// Bytes of the last `User-Agent`, 0 without one, so that most agents need no look at their value.
@@ -79,6 +81,7 @@ impl Noted {
             "cookie" => self.cookie = true,
             "x-request-start" => self.request_start = true,
             "idempotency-key" | "x-idempotency-key" => self.idempotency_key = true,
+            "x-cf-proxy-signature" => self.signature = true,
             "x-vcap-trace" => self.trace_key = true,
             "user-agent" => self.agent_length = value.len(),
             name if client_cert::is_spelling(name) => self.client_cert = true,

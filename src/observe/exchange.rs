@@ -148,6 +148,15 @@ impl Exchange {
         }
     }
 
+    /// What the client says of its scheme stands, if it says anything: it repeats what this router said.
+    pub fn let_scheme_stand(&mut self) {
+        if let Some(told) = &mut self.told
+            && self.request.headers.contains_key("x-forwarded-proto")
+        {
+            told.forwarded_proto = None;
+        }
+    }
+
     /// The router's own part is over; from here on endpoints are at work.
     pub fn hand_over(&mut self, now: Instant) {
         self.proxied = Some(now);

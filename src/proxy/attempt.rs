@@ -214,7 +214,7 @@ impl Proxy {
 }
 
 /// Notes what the answered attempt, begun at `begun`, took, if the access log shows that.
-fn note_cost(exchange: &mut Exchange, facts: &Facts, begun: std::time::Instant) {
+pub(super) fn note_cost(exchange: &mut Exchange, facts: &Facts, begun: std::time::Instant) {
     if exchange.shows_cost() {
         let Timings { dns, dial, tls, local, .. } = facts.timings();
         exchange.attempt_answered(Cost { backend: Some(begun.elapsed()), dns, dial, tls, local, ..Cost::default() });
@@ -231,7 +231,7 @@ fn tell(exchange: &Exchange, reply: &Reply<RequestBody>, begun: std::time::Insta
     }
 }
 
-fn may_go_on(verdict: Verdict, prepared: &Prepared, body: &Replayable<RequestBody>) -> bool {
+pub(super) fn may_go_on(verdict: Verdict, prepared: &Prepared, body: &Replayable<RequestBody>) -> bool {
     match verdict.retry {
         Retry::Always => true,
         Retry::Replayable => prepared.replayable && body.is_empty(),

@@ -14,14 +14,15 @@ pub mod reply;
 pub mod request_body;
 pub mod resolve;
 pub mod rules;
+pub mod service;
 pub mod tunnel;
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header::CONNECTION};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use self::{
@@ -32,7 +33,7 @@ use self::{
 };
 use crate::{
     failure::{Counter, Failure},
-    headers::{forwarded::ProtoPolicy, hop_by_hop, noted::Noted, sticky},
+    headers::{client_cert::ClientCert, forwarded::ProtoPolicy, hop_by_hop, noted::Noted, sticky},
     lifecycle::{Drain, Stopping},
     observe::{
         exchange::{Client, Exchange, Recorder, host, target},
@@ -68,6 +69,8 @@ pub struct Settings {
     pub domains: Domains,
     /// What is added to, removed from and asked of heads.
     pub rules: Arc<Rules>,
+    /// What requests for routes with a service go through.
+    pub services: Arc<service::Rules>,
 }
 
 /// How long an endpoint may take, by the version of HTTP that the client speaks; none for no limit.
@@ -99,6 +102,8 @@ pub struct Proxy {
     pub table: Arc<Table>,
     /// How they get there.
     pub upstream: Upstream,
+    /// How requests get to route services; none where these are off.
+    pub services: Option<service::Ways>,
     /// What the configuration says.
     pub settings: Arc<Settings>,
     /// Where exchanges are recorded.
@@ -135,7 +140,9 @@ impl Proxy {
         if !removed.is_empty() {
             noted = Noted::of(&parts.headers);
         }
-        client.cert.apply(&mut parts.headers, noted.client_cert);
+        let shown =
+            if noted.signature { self.settings.services.shown(&parts.headers, SystemTime::now()) } else { None };
+        self.tell_certificate(client, &mut parts.headers, noted, shown.as_deref());
         let (id, trace) = rules.name_request(&mut parts.headers);
         let mut exchange = Exchange::open(parts, Arc::clone(client), Arc::clone(&self.recorder), id);
         exchange.trace = trace;
@@ -161,7 +168,7 @@ impl Proxy {
         }
 
         let mut last = false;
-        let response = match self.try_handle(&mut exchange, noted, body, wants.as_ref()).await {
+        let response = match self.try_handle(&mut exchange, noted, body, wants.as_ref(), shown).await {
             Ok(Reply::Response(head, body)) => {
                 last |= body.leaves_body_unread();
                 reply::endpoint(head, body, exchange)
@@ -202,6 +209,7 @@ impl Proxy {
         noted: Noted,
         body: Replayable<RequestBody>,
         wants: Option<&HeaderValue>,
+        shown: Option<Box<service::Shown>>,
     ) -> Result<Reply<RequestBody>, Failure> {
         domain::right_door(&self.settings.domains, exchange)?;
         let pool = resolve::resolve(&self.table, exchange, noted, self.settings.empty_pool_is_503);
@@ -210,15 +218,29 @@ impl Proxy {
         exchange.looked_up(now);
         let pool = pool?;
         self.measure(exchange, &pool, now)?;
-        if !pool.route_service_url().is_empty() {
-            // What the service is there for, a login for example, must not be passed by.
-            tracing::info!(target: "proxy", route = pool.route().key(), "route-service-unsupported");
-            return Err(Failure::RouteService);
-        }
+        let next = self.after_lookup(exchange, &pool, shown.as_deref(), wants)?;
         let prepared = Prepared::new(exchange, noted, &self.settings, wants);
+        match next {
+            service::Next::App => {}
+            service::Next::AppAtLast => exchange.let_scheme_stand(),
+            service::Next::Service(errand) => {
+                return Box::pin(self.ask_service(exchange, &errand, &prepared, body, now)).await;
+            }
+        }
         let mut reply = self.attempt(exchange, &pool, &prepared, body, now).await?;
         affinity::remember(&mut reply, &pool, exchange, &prepared, &self.settings);
         Ok(reply)
+    }
+
+    /// States what endpoints are told about the client's certificate, unless that was done before the request went to
+    /// the route service that it comes back from.
+    fn tell_certificate(&self, client: &Client, headers: &mut HeaderMap, noted: Noted, shown: Option<&service::Shown>) {
+        let services = &self.settings.services;
+        if services.drops_client_cert(shown) {
+            ClientCert::Remove.apply(headers, noted.client_cert);
+        } else if !services.keeps_client_cert(shown, client.tls) {
+            client.cert.apply(headers, noted.client_cert);
+        }
     }
 
     /// Refuses a request whose head is larger than the configuration allows; its record names an endpoint of the

@@ -7,6 +7,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
+use ipnet::IpNet;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
 use trueroute_identity::{Dialer, Secured};
@@ -24,13 +25,16 @@ use crate::{
     },
 };
 
-/// Deadlines and probes of new TCP connections; the handshake's deadline is the dialer's own.
-#[derive(Clone, Copy, Debug)]
-pub struct DialTimes {
+/// Deadlines and probes of new TCP connections, and where they may not lead; the handshake's deadline is the dialer's
+/// own.
+#[derive(Clone, Debug)]
+pub struct DialTerms {
     /// For TCP (`endpoint_dial_timeout`).
     pub dial: Duration,
     /// Between TCP keep-alive probes (`endpoint_keep_alive_probe_interval`); none if absent.
     pub probe_interval: Option<Duration>,
+    /// Networks that are not dialled, whatever name led there.
+    pub barred: Arc<[IpNet]>,
 }
 
 /// How long the phases of making a connection took, and where it starts. What did not happen has no time.
@@ -77,7 +81,7 @@ const HTTP2: &[u8] = b"h2";
 pub async fn dial(
     peer: &Peer,
     dialer: &Dialer,
-    times: &DialTimes,
+    times: &DialTerms,
     offer: Offer,
     timings: &mut Timings,
     counts: Option<&Shard>,
@@ -124,16 +128,16 @@ pub fn speaks_http2(stream: &Stream) -> bool {
     matches!(stream, Stream::Secured(tls) if tls.protocol() == Some(HTTP2))
 }
 
-async fn connect(peer: &Peer, times: &DialTimes, timings: &mut Timings) -> Result<TcpStream, DialError> {
+async fn connect(peer: &Peer, times: &DialTerms, timings: &mut Timings) -> Result<TcpStream, DialError> {
     let failed = |error| DialError::Connect { address: peer.address().into(), error };
     let begun = Instant::now();
     let attempt = async {
         match peer.socket() {
-            Some(address) => TcpStream::connect(address).await.map_err(failed),
+            Some(address) => TcpStream::connect(&*allowed(vec![address], times)?).await.map_err(failed),
             None => {
                 let found = look_up(peer).await;
                 timings.dns = Some(begun.elapsed());
-                TcpStream::connect(&*found?).await.map_err(failed)
+                TcpStream::connect(&*allowed(found?, times)?).await.map_err(failed)
             }
         }
     };
@@ -149,9 +153,46 @@ async fn look_up(peer: &Peer) -> Result<Vec<SocketAddr>, DialError> {
     if found.is_empty() { Err(failed(std::io::Error::other("no such host"))) } else { Ok(found) }
 }
 
+/// The addresses that may be dialled. Looked at on each dial: a name can lead elsewhere the next time.
+fn allowed(mut found: Vec<SocketAddr>, times: &DialTerms) -> Result<Vec<SocketAddr>, DialError> {
+    let barred = |address: &SocketAddr| {
+        let ip = address.ip().to_canonical();
+        times.barred.iter().any(|network| network.contains(&ip))
+    };
+    let first = found.first().copied();
+    found.retain(|address| !barred(address));
+    match first {
+        Some(address) if found.is_empty() => Err(DialError::Barred { address }),
+        _ => Ok(found),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn barred_networks_are_not_dialled_by_any_spelling() {
+        let networks: Vec<IpNet> =
+            ["10.0.0.0/8", "169.254.0.0/16", "fd00::/8"].iter().map(|network| network.parse().unwrap()).collect();
+        let terms = DialTerms { dial: Duration::MAX, probe_interval: None, barred: networks.into() };
+        for (addresses, left) in [
+            (&["10.1.2.3:443"][..], &[][..]),
+            (&["[::ffff:10.1.2.3]:443"], &[]),
+            (&["[fd12::1]:443", "169.254.169.254:443"], &[]),
+            (&["11.1.2.3:443", "10.1.2.3:443"], &["11.1.2.3:443"]),
+            (&["[2001:db8::1]:443"], &["[2001:db8::1]:443"]),
+        ] {
+            let parsed = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+            match allowed(parsed(addresses), &terms) {
+                Ok(found) => assert_eq!(found, parsed(left), "{addresses:?}"),
+                Err(error) => {
+                    assert!(left.is_empty(), "{addresses:?}");
+                    assert!(error.to_string().ends_with("connection to IP not allowed"), "{error}");
+                }
+            }
+        }
+    }
 
     #[tokio::test]
     async fn silent_peers_are_probed_as_often_as_configured() {

@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::{
     connection::{Call, CallFailed, Connection, Terms},
-    dial::{DialTimes, Offer, Timings},
+    dial::{DialTerms, Offer, Timings},
     dialers::Dialers,
     idle::{Home, Limits},
     multiplexed::{Sent, Shelves},
@@ -49,7 +49,7 @@ pub struct Upstream {
     home: Home,
     shelves: Shelves,
     dialers: Arc<Dialers>,
-    times: DialTimes,
+    times: DialTerms,
     counts: Option<Shard>,
 }
 
@@ -114,7 +114,7 @@ pub struct SendFailed<B> {
 impl Upstream {
     /// No connections yet; new ones are verified by the current one of `dialers`.
     #[must_use]
-    pub fn new(dialers: Arc<Dialers>, times: DialTimes, limits: Limits) -> Self {
+    pub fn new(dialers: Arc<Dialers>, times: DialTerms, limits: Limits) -> Self {
         Self { home: Home::new(limits), shelves: Shelves::default(), dialers, times, counts: None }
     }
 

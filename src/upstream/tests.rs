@@ -38,7 +38,7 @@ impl Endpoint {
 
 fn upstream() -> Upstream {
     let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
-    let times = DialTimes { dial: PATIENCE, probe_interval: None };
+    let times = DialTerms { dial: PATIENCE, probe_interval: None, barred: Arc::default() };
     Upstream::new(Arc::new(Dialers::new(Arc::new(dialer))), times, LIMITS)
 }
 

@@ -102,6 +102,10 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
     ),
     ("route_services_hairpinning_allowlist: [UPPER.case]", "route_services_hairpinning_allowlist: has an entry "),
     ("route_services_hairpinning_allowlist: [a.b, '*.c']", "route_services_hairpinning_allowlist: has an entry "),
+    (
+        "route_services: {egress_blocklist: [10.0.0.0/8, 10.0.0.1]}",
+        "route_services.egress_blocklist[1]: is no network in CIDR notation, as 10.0.0.0/8",
+    ),
     ("domains: [{ca_certs: CERT}]", "domains[0].domain: is required in domains"),
     ("domains: [{domain: a}]", "domains[0].ca_certs: is required in domains"),
 ];

@@ -1,6 +1,9 @@
 //! What apps are told about clients' certificates: `X-Forwarded-Client-Cert`.
 
+use std::time::SystemTime;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use trueroute::route_service::Keys;
 use trueroute_testkit::{
     App, Client, Registration,
     app::Reply,
@@ -80,6 +83,49 @@ async fn each_mode_tells_apps_what_it_promises() {
                 assert_eq!(told(&door.app), expected, "{mode:?}, proven: {proven}, spoofs: {spoofs}");
             }
         }
+    }
+}
+
+/// A request that comes back from a route service shows the service's certificate, if any; what stands in the field was
+/// written when it first came. So it stays where the service came in over TLS, and nobody can have put it there since.
+#[tokio::test]
+async fn what_was_said_before_a_route_service_is_told_by_how_the_request_comes_back() {
+    const SECRET: &str = "the routers' secret";
+    let url = format!("http://{HOST}/");
+    let authorities = Authorities::new();
+    let signed = Keys::derive(SECRET, None).sign(url.clone(), SystemTime::now(), [1; 12]).unwrap();
+    for (mode, by_http, by_https) in
+        [("always_forward", true, true), ("forward", false, false), ("sanitize_set", false, true)]
+    {
+        let router = authorities.router().set("forwarded_client_cert", mode).set("route_services_secret", SECRET);
+        let doors = Doors::open(router).await;
+        let bound = Registration::plain(doors.app.addr()).uri("bound.example.com").route_service("https://rs.example");
+        doors.register(&bound).await;
+        let bound_url = "http://bound.example.com/";
+        let ours = Keys::derive(SECRET, None).sign(bound_url.into(), SystemTime::now(), [2; 12]).unwrap();
+        for (signed, host, valid) in [(&ours, "bound.example.com", true), (&signed, "bound.example.com", false)] {
+            for (over, stays) in [(None, by_http), (Some(authorities.client()), by_https)] {
+                let mut client = match &over {
+                    Some(tls) => doors.over_tls(tls).await.unwrap(),
+                    None => doors.client().await,
+                };
+                let request = Request::new("GET", "/").host(host).header("X-Forwarded-Client-Cert", "said before");
+                let request = request.header("X-CF-Forwarded-Url", bound_url);
+                let request = request.header("X-CF-Proxy-Signature", &signed.signature);
+                let answer = client.request(request.header("X-CF-Proxy-Metadata", &signed.metadata)).await.unwrap();
+                if !valid {
+                    assert_eq!(answer.status, 502, "a signature for another route");
+                    continue;
+                }
+                assert_eq!(answer.status, 200);
+                let expected = if stays { vec![(NAME.to_owned(), "said before".to_owned())] } else { Vec::new() };
+                assert_eq!(told(&doors.app), expected, "{mode} {}", over.is_some());
+            }
+        }
+        // A forged signature changes nothing about what a client may say.
+        let forged = [("X-Forwarded-Client-Cert", "spoof"), ("X-CF-Proxy-Signature", "AAAA")];
+        assert_eq!(doors.ask_with(Some(&authorities.client()), &forged).await.status, 200);
+        assert_eq!(told(&doors.app).is_empty(), mode != "always_forward", "{mode}");
     }
 }
 

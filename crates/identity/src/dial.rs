@@ -32,6 +32,8 @@ pub struct DialerSettings {
     pub tls12_suites: Option<Vec<SupportedCipherSuite>>,
     /// How long a handshake may take; no limit if not given.
     pub handshake_timeout: Option<Duration>,
+    /// Whether any certificate will do. Then a connection proves nothing: for servers whose operator asks for that.
+    pub believes_anyone: bool,
 }
 
 /// Why no dialer can be made.
@@ -73,7 +75,7 @@ impl Dialer {
             Some(suites) if suites.is_empty() => &VERSIONS[..1],
             _ => VERSIONS,
         };
-        let beliefs = Arc::new(Beliefs::new(trust, credentials));
+        let beliefs = Arc::new(Beliefs::new(trust, credentials, settings.believes_anyone));
         // The name of nobody: each dial brings a check of its own.
         let nobody = Arc::new(Check::new(beliefs.clone(), ExpectedName::new("")));
         let mut config = ClientConfig::builder_with_provider(provider)

@@ -74,7 +74,7 @@ pub(super) fn told(domain: &MtlsDomain) -> (Mode, Format) {
 }
 
 /// The key's word as the request path knows it.
-pub(in crate::frontend) fn mode(word: ForwardedClientCert) -> Mode {
+pub fn mode(word: ForwardedClientCert) -> Mode {
     match word {
         ForwardedClientCert::AlwaysForward => Mode::AlwaysForward,
         ForwardedClientCert::Forward => Mode::Forward,

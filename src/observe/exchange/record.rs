@@ -239,7 +239,8 @@ impl Drop for Exchange {
                 self.router_error = Some("unknown_failure".into());
             } else {
                 self.aborted = Some(Aborted::ClientLeft);
-                if self.endpoint.is_some() {
+                // A route service has no endpoint, and may have been at work all the same.
+                if self.proxied.is_some() {
                     self.note_client_gone();
                 }
             }

@@ -111,7 +111,7 @@ async fn find(
 ) -> Result<Found, Arc<OpenFailed>> {
     let way = || Way {
         dialers: Arc::clone(&upstream.dialers),
-        times: upstream.times,
+        times: upstream.times.clone(),
         home: upstream.home.clone(),
         max_head: terms.max_head,
         counts: upstream.counts.clone(),

@@ -28,7 +28,7 @@ use crate::{
     route::peer::Peer,
     upstream::{
         connection::Connection,
-        dial::{self, DialTimes, Offer, Timings},
+        dial::{self, DialTerms, Offer, Timings},
         dialers::Dialers,
         idle::Home,
     },
@@ -56,7 +56,7 @@ pub(super) struct Way {
     /// Who proves names.
     pub dialers: Arc<Dialers>,
     /// Deadlines of a dial.
-    pub times: DialTimes,
+    pub times: DialTerms,
     /// Where a connection goes that turned out to speak HTTP/1.1.
     pub home: Home,
     /// Largest head of a response, in bytes.
