@@ -13,9 +13,6 @@ impl Config {
         [
             ("status.host", ours.status.host != d.status.host),
             ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
-            ("oauth", ours.oauth != d.oauth),
-            ("routing_api", ours.routing_api.is_some()),
-            ("token_fetcher", ours.token_fetcher != d.token_fetcher),
         ]
         .into_iter()
         .filter_map(|(key, set)| set.then_some(key))
