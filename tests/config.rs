@@ -244,7 +244,7 @@ fn header_limit_above_the_cap_is_capped_with_a_warning() {
 
 #[test]
 fn what_is_not_acted_on_is_listed() {
-    let config = good("status: {host: 10.0.0.1}\nport: 1\nzone: z");
+    let config = good("status: {host: 127.0.0.2}\nport: 1\nzone: z");
     assert_eq!(config.not_acted_on(), ["status.host"]);
 }
 
