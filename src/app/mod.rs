@@ -93,8 +93,10 @@ pub struct Router {
     config: Config,
     parts: Parts,
     workers: Arc<Workers>,
-    acceptor: std::thread::JoinHandle<()>,
+    acceptors: Vec<std::thread::JoinHandle<()>>,
     accepting: CancellationToken,
+    /// Closes the inner door. It stays open in a drain: clients that are in still need it.
+    inside: CancellationToken,
     /// Cancelled when the last connection that the system had taken in was handed to a worker.
     accepted: CancellationToken,
     closing: Stopping,
@@ -276,9 +278,11 @@ impl Router {
         tracing::info!(target: "router", "gorouter.stopping");
         self.parts.readiness.degrade();
         self.accepting.cancel();
-        let acceptor = self.acceptor;
-        // A panic there has ended the accepting already; what is left to do is the same.
-        let _ = tokio::task::spawn_blocking(move || acceptor.join()).await;
+        self.inside.cancel();
+        for acceptor in self.acceptors {
+            // A panic there has ended the accepting already; what is left to do is the same.
+            let _ = tokio::task::spawn_blocking(move || acceptor.join()).await;
+        }
         let Parts { access_log, metron, stop, tasks, .. } = self.parts;
         stop.cancel();
         for task in tasks {
@@ -339,20 +343,24 @@ impl Bound {
             None => tracing::info!(target: "router", "tls-listener-not-enabled"),
         }
 
-        doors.extend(parts.inner_door(&config)?.map(|listener| (listener, Door::Inner)));
+        let inner_door = parts.inner_door(&config)?;
         let closing = Stopping::new();
         let doorways = parts.doorways(&config, &entry, &closing);
         let workers = Arc::new(
             Workers::start(doorways, parts.connections.clone(), &parts.runtimes).map_err(StartError::Workers)?,
         );
-        let accepting = CancellationToken::new();
-        let accepted = CancellationToken::new();
-        let done = accepted.clone().drop_guard();
-        let acceptor =
-            listener::start(doors, Arc::clone(&workers), accepting.clone(), done).map_err(StartError::Workers)?;
+        let [accepting, accepted, inside] = [(); 3].map(|()| CancellationToken::new());
+        let start = |doors, stop: &CancellationToken, done| {
+            listener::start(doors, Arc::clone(&workers), stop.clone(), done).map_err(StartError::Workers)
+        };
+        let mut acceptors = vec![start(doors, &accepting, accepted.clone().drop_guard())?];
+        if let Some(listener) = inner_door {
+            // Its end is the end of all, should it come by itself.
+            acceptors.push(start(vec![(listener, Door::Inner)], &inside, accepting.clone().drop_guard())?);
+        }
         parts.readiness.open();
         tracing::info!(target: "router", "gorouter.started");
-        Ok(Router { config, parts, workers, acceptor, accepting, accepted, closing })
+        Ok(Router { config, parts, workers, acceptors, accepting, inside, accepted, closing })
     }
 }
 

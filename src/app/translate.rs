@@ -103,6 +103,7 @@ pub(super) fn admin_rules(config: &Config) -> admin::view::Rules {
         max_attempts: config.backends.max_attempts.get(),
         empty_pool_is_503: config.empty_pool_response_code_503,
         has_certificate: config.backends.key_pair.is_some(),
+        asks_services: !config.route_services.secret.is_empty(),
     }
 }
 

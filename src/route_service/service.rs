@@ -38,8 +38,12 @@ impl Service {
         if uri.scheme_str() != Some("https") || authority.host().is_empty() {
             return Err(bad());
         }
-        let port = authority.port().map_or(Some(443), |_| authority.port_u16()).ok_or_else(bad)?;
         let name = authority.host();
+        // Not by `Authority::port`, to which a port that is no number is none.
+        let port = match authority.as_str().strip_prefix(name) {
+            Some("" | ":") => 443,
+            rest => rest.and_then(|rest| rest.strip_prefix(':')?.parse().ok()).ok_or_else(bad)?,
+        };
         let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         Ok(Self {
             peer: Peer::new(name, port, Identity::Tls(ExpectedName::new(name))),
@@ -48,6 +52,12 @@ impl Service {
             // A URL without a path has the query alone.
             target: if target.starts_with('/') { target.to_owned() } else { format!("/{target}") },
         })
+    }
+
+    /// The target without its query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
     }
 }
 
