@@ -36,3 +36,5 @@ mod support;
 mod told;
 #[path = "http_stories/tunnels.rs"]
 mod tunnels;
+#[path = "http_stories/varz.rs"]
+mod varz;

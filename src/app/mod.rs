@@ -17,6 +17,7 @@ mod rules;
 mod services;
 mod status;
 mod translate;
+mod varz;
 mod warm;
 
 use std::{
@@ -164,6 +165,7 @@ impl Router {
             metrics,
             access_log,
             metron,
+            apps: Vec::new(),
             readiness,
             rules,
             leaving: Stopping::new(),
@@ -178,6 +180,9 @@ impl Router {
         parts.report_to_metron();
         let (reload, asks) = Reload::channel();
         let [health_tls, metrics_tls] = parts.open_admin(&config, reload)?;
+        let greeting =
+            Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
+        let component = varz::open(&mut parts, &config, own_ip, greeting.id(), &clock)?;
         if let Some(source) = source {
             let dialers = Arc::clone(&parts.dialers);
             let services = parts.services.as_ref().map(|services| Arc::clone(services.dialers()));
@@ -187,15 +192,13 @@ impl Router {
             let stop = parts.stop.clone();
             parts.spawn(reloader.run(asks, stop));
         }
-        let greeting =
-            Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         let record = Arc::default();
         figures::follow(&parts, &config, &bus, &record, &clock);
         parts.keep_table(&config, &bus, snapshot.map(|snapshot| (snapshot, record)), restored > 0, &clock);
         let table = Arc::clone(&parts.table);
         let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });
         let role = Role { subscriber, greeting, ring: Ring::default(), active_apps };
-        parts.listen_to_bus(BusWork { link, settings, state: bus, role, clock, lost });
+        parts.listen_to_bus(BusWork { link, settings, state: bus, role, component, clock, lost });
         Ok(Bound { config, parts, entry, warm: restored > 0 })
     }
 

@@ -23,9 +23,10 @@ fn listeners(config: &Config) -> Vec<(&'static str, u16)> {
         let here = matches!(host, "" | "0.0.0.0" | "127.0.0.1" | "localhost" | "[::]");
         port.parse().ok().filter(|_| here && acts("debug_addr"))
     });
+    let plain_status = status.enable_nontls_health_checks || status.enable_deprecated_varz_healthz_endpoints;
     let all = [
         ("status.routes.port", Some(status.routes.port)),
-        ("status.port", status.enable_nontls_health_checks.then_some(status.port)),
+        ("status.port", plain_status.then_some(status.port)),
         ("status.tls.port", status.tls.as_ref().map(|tls| tls.port)),
         ("prometheus.port", config.prometheus.enabled.then_some(config.prometheus.port)),
         ("debug_addr", debug),

@@ -11,8 +11,6 @@ impl Config {
         let d = Config::default();
         let ours = self;
         [
-            ("status.host", ours.status.host != d.status.host),
-            ("status.enable_deprecated_varz_healthz_endpoints", ours.status.enable_deprecated_varz_healthz_endpoints),
             ("oauth", ours.oauth != d.oauth),
             ("routing_api", ours.routing_api.is_some()),
             ("token_fetcher", ours.token_fetcher != d.token_fetcher),
