@@ -17,6 +17,7 @@ pub mod table;
 // 3 edges
 pub mod bus;
 pub mod pruner;
+pub mod routing_api;
 pub mod snapshot;
 pub mod upstream;
 // 4 the story

@@ -6,13 +6,14 @@
 //! that is half a surrogate pair) is rejected where Go would put a replacement character, because
 //! identities are not to be guessed; and what ends up in request headers may hold no control characters.
 
+pub mod entry;
 mod json;
 pub mod message;
 
 use std::{sync::Arc, time::Duration};
 
 use crate::route::{
-    endpoint::{Endpoint, Facts, Options, Protocol, Tag},
+    endpoint::{Endpoint, Facts, ModificationTag, Options, Protocol, Tag},
     peer::Peer,
     uri::{BadUri, RouteKey},
 };
@@ -64,6 +65,8 @@ pub struct Registration {
     loadbalancing: String,
     hash_header: String,
     hash_balance: f64,
+    /// Never in a message on the bus.
+    modification_tag: Option<Arc<ModificationTag>>,
 }
 
 /// Why a message is skipped as a whole.
@@ -190,6 +193,7 @@ impl Registration {
             stale_threshold: Duration::from_secs(u64::try_from(self.stale_threshold_in_seconds).unwrap_or(0)),
             updated_at_ns: self.endpoint_updated_at_ns,
             options: self.options().map(Arc::new),
+            modification_tag: self.modification_tag.clone(),
         }
     }
 

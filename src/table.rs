@@ -60,6 +60,8 @@ pub enum Change {
     Renewed,
     /// Other facts for a known address.
     Replaced,
+    /// Nothing: its modification tag is older than that of the endpoint at its address.
+    Outdated,
     /// Nothing: the endpoint belongs to a segment that is not served here.
     Ignored,
 }
@@ -69,7 +71,7 @@ pub enum Change {
 pub enum Departure {
     /// The endpoint left the route.
     Removed,
-    /// The route has no such endpoint, or its segment is not served here.
+    /// The route has no such endpoint, or a newer one, or its segment is not served here.
     NotThere,
 }
 

@@ -19,7 +19,7 @@ use source::Source;
 const FLOORS: &[(&str, &[&str])] = &[
     ("words", &["failure", "headers", "lifecycle", "route", "route_service"]),
     ("state", &["config", "error_page", "observe", "registration", "table"]),
-    ("edges", &["bus", "pruner", "snapshot", "upstream"]),
+    ("edges", &["bus", "pruner", "routing_api", "snapshot", "upstream"]),
     ("story", &["proxy"]),
     ("doors", &["admin", "frontend"]),
     ("assembly", &["app", "cli"]),

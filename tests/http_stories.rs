@@ -25,6 +25,8 @@ mod lookup;
 mod message;
 #[path = "http_stories/metron.rs"]
 mod metron;
+#[path = "http_stories/routing_api.rs"]
+mod routing_api;
 #[path = "http_stories/scene.rs"]
 mod scene;
 #[path = "http_stories/status.rs"]

@@ -10,6 +10,7 @@ use crate::{
     error_page::PageError,
     frontend::tls::{FrontTlsError, inner::InnerDoorError},
     observe::access_log::OpenError,
+    routing_api::{self, ApiError, https::BadOrigin},
 };
 
 /// The router cannot start. Each names what is wrong.
@@ -62,6 +63,24 @@ pub enum StartError {
     /// Buckets of a histogram.
     #[error("prometheus.meters.{0}: the bounds must increase")]
     Buckets(&'static str),
+    /// A key that does not name a host.
+    #[error("{key}: {error}")]
+    Origin {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        #[source]
+        error: BadOrigin,
+    },
+    /// TLS towards the Routing API or UAA.
+    #[error(transparent)]
+    RoutingApiTls(#[from] routing_api::tls::SecureError),
+    /// Tokens are wanted, and UAA's port is not set.
+    #[error("UAA client requires TLS enabled: oauth.port is not set")]
+    UaaWithoutTls,
+    /// The Routing API.
+    #[error(transparent)]
+    RoutingApi(#[from] ApiError),
     /// There is nobody to tell what is to be told.
     #[error(
         "logging.metron_address: must not be empty while enable_envelope_v1_metrics or logging.loggregator_enabled is on"
@@ -113,6 +132,11 @@ impl StartError {
     pub fn message(&self) -> &'static str {
         match self {
             Self::Nats(_) | Self::NatsTls(_) => "nats-connection-error",
+            Self::RoutingApi(ApiError::Token(_)) | Self::UaaWithoutTls => "unable-to-fetch-token",
+            Self::RoutingApi(_)
+            | Self::RoutingApiTls(_)
+            | Self::Origin { .. }
+            | Self::Unreadable { key: "oauth.ca_certs", .. } => "routing-api-connection-failed",
             Self::UnreadableErrorPage { .. } | Self::ErrorPage { .. } => "new-html-error-template-from-file",
             Self::MetronAddress | Self::Dropsonde(_) => "dropsonde-initialize-error",
             Self::AccessLog(_) => "error-creating-access-logger",

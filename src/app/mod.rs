@@ -8,6 +8,7 @@
 mod debug;
 mod error;
 mod expiry;
+mod fetcher;
 mod figures;
 mod metron;
 mod parts;
@@ -149,6 +150,7 @@ impl Router {
             connected => Some(connected?),
         };
         let metrics = Metrics::with(translate::workers(&config), measures);
+        let feed = fetcher::connect(&config, &table, &metrics, &clock, restored > 0).await?;
         let metron = metron::open(&config, &metrics)?;
         let access_log = translate::access_log(&config)?;
         let access_log = access_log.map(|log| log.showing(translate::access_log_fields(&config)));
@@ -195,6 +197,7 @@ impl Router {
         let record = Arc::default();
         figures::follow(&parts, &config, &bus, &record, &clock);
         parts.keep_table(&config, &bus, snapshot.map(|snapshot| (snapshot, record)), restored > 0, &clock);
+        parts.follow_routing_api(feed);
         let table = Arc::clone(&parts.table);
         let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });
         let role = Role { subscriber, greeting, ring: Ring::default(), active_apps };

@@ -32,6 +32,7 @@ use crate::{
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
     route::moment::Moment,
+    routing_api::RoutingApi,
     snapshot::{
         Snapshot,
         keeper::{Keeper, Record},
@@ -151,6 +152,12 @@ impl Parts {
         if let Some((snapshot, record)) = snapshot {
             let keeper = Keeper::new(Arc::clone(&self.table), snapshot).noting(record);
             self.spawn(keeper.run(config.snapshot.interval, self.stop.clone()));
+        }
+    }
+
+    pub(super) fn follow_routing_api(&mut self, feed: Option<RoutingApi>) {
+        if let Some(feed) = feed {
+            self.spawn(feed.run(self.stop.clone()));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What can be known about a configuration before anything is opened.
 
-use super::{StartError, metron, rules, status, translate};
+use super::{StartError, fetcher, metron, rules, status, translate};
 use crate::{config::Config, frontend::entry::Entry};
 
 /// Everything that would keep a router with this configuration from starting, as far as that shows without a network:
@@ -11,6 +11,7 @@ pub fn preflight(config: &Config) -> Vec<StartError> {
         Entry::new(config, config.enable_http2).map(drop).map_err(StartError::from),
         translate::dialer(config).map(drop),
         translate::nats_proof(config).map(drop),
+        fetcher::settings(config).map(drop),
         status::health_tls(config).map(drop),
         status::metrics_tls(config).map(drop),
         rules::error_page(config).map(drop),

@@ -26,16 +26,16 @@ struct Line<'a> {
     instance_id: &'a str,
     server_cert_domain_san: &'a str,
     protocol: &'a str,
-    modification_tag: ModificationTag,
+    modification_tag: Tag<'a>,
     isolation_segment: &'a str,
     #[serde(rename = "isTLS")]
     is_tls: bool,
 }
 
-/// Always empty: messages on NATS carry no tag.
+/// Empty for what came over NATS.
 #[derive(Default, Serialize)]
-struct ModificationTag {
-    guid: &'static str,
+struct Tag<'a> {
+    guid: &'a str,
     index: u32,
 }
 
@@ -48,7 +48,9 @@ fn line<'a>(uri: &'a str, endpoint: &'a Endpoint) -> Line<'a> {
         instance_id: endpoint.instance_id(),
         server_cert_domain_san: endpoint.server_cert_domain_san(),
         protocol: endpoint.protocol().as_str(),
-        modification_tag: ModificationTag::default(),
+        modification_tag: endpoint
+            .modification_tag()
+            .map_or_else(Tag::default, |tag| Tag { guid: &tag.guid, index: tag.index }),
         isolation_segment: segment(endpoint.isolation_segment()),
         is_tls: endpoint.peer.is_tls(),
     }
@@ -92,7 +94,7 @@ pub(crate) fn registered(uri: &str, endpoint: &Endpoint, change: Change) {
         Change::Replaced | Change::Renewed => {
             tracing::debug!(target: "registry", data = %Json(&line(uri, endpoint)), "endpoint-registered");
         }
-        Change::Ignored => {
+        Change::Outdated | Change::Ignored => {
             tracing::debug!(target: "registry", data = %Json(&line(uri, endpoint)), "endpoint-not-registered");
         }
     }

@@ -92,6 +92,8 @@ pub struct Registered {
     pub replaced: u32,
     /// Routes whose endpoint is confirmed.
     pub renewed: u32,
+    /// Routes that have a newer endpoint at its address.
+    pub outdated: u32,
     /// Routes that do not take the endpoint.
     pub ignored: u32,
     /// URIs that name no route.
@@ -105,6 +107,7 @@ impl Registered {
         added: 0,
         replaced: 0,
         renewed: 0,
+        outdated: 0,
         ignored: 0,
         bad_uris: 0,
     };
@@ -167,17 +170,23 @@ impl Subscriber {
         if !acts {
             return Outcome::Unused;
         }
+        self.act(subject, &registration, payload, now)
+    }
+
+    /// Applies what was parsed from `payload` and was heard at `now`: a registration if `subject` is [`REGISTER`], else
+    /// an unregistration. Writes the log lines about it.
+    pub fn act(&mut self, subject: &str, registration: &Registration, payload: &[u8], now: Moment) -> Outcome {
         match registration.endpoint(self.policy.integrity, self.policy.http2) {
             Ok(endpoint) if subject == REGISTER => {
                 let endpoint = self.interner.share(endpoint);
-                self.register(&registration, &endpoint, now)
+                self.register(registration, &endpoint, now)
             }
             Ok(endpoint) => {
                 self.interner.heard();
-                self.unregister(&registration, &endpoint, now)
+                self.unregister(registration, &endpoint, now)
             }
             Err(why) => {
-                if self.complained.is_news(why, mark(&registration, payload)) {
+                if self.complained.is_news(why, mark(registration, payload)) {
                     lines::refused(&why, payload, subject);
                 }
                 Outcome::Refused(why)
@@ -211,6 +220,7 @@ impl Subscriber {
                 Change::Added => done.added += 1,
                 Change::Replaced => done.replaced += 1,
                 Change::Renewed => done.renewed += 1,
+                Change::Outdated => done.outdated += 1,
                 Change::Ignored => done.ignored += 1,
             }
             if change == Change::Added {
@@ -308,14 +318,20 @@ fn hash(value: impl Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
 
+/// Counts `outcome` as of now.
+pub(crate) fn count(outcome: &Outcome, metrics: &Metrics) {
+    count_at(outcome, metrics, wall_ns());
+}
+
 /// Counts `outcome`; `wall_ns` is the time of day in nanoseconds since the epoch.
-fn count(outcome: &Outcome, metrics: &Metrics, wall_ns: i64) {
+fn count_at(outcome: &Outcome, metrics: &Metrics, wall_ns: i64) {
     match outcome {
         Outcome::Registered(done) => {
             let actions = [
                 (done.added, RegistryAction::Added),
                 (done.replaced, RegistryAction::Updated),
                 (done.renewed, RegistryAction::Refreshed),
+                (done.outdated, RegistryAction::Unmodified),
             ];
             for (times, action) in actions {
                 (0..times).for_each(|_| metrics.registered(done.component, action));
@@ -399,7 +415,7 @@ pub(super) async fn work_off(ring: &Ring, mut step: impl FnMut(&Heard) -> Outcom
 /// Applies everything that comes out of `ring` and counts it.
 pub(super) async fn run(mut subscriber: Subscriber, ring: &Ring, metrics: &Metrics, clock: &Clock) {
     let step = |heard: &Heard| subscriber.apply(&heard.subject, &heard.payload, clock());
-    work_off(ring, step, |outcome| count(outcome, metrics, wall_ns())).await;
+    work_off(ring, step, |outcome| count(outcome, metrics)).await;
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

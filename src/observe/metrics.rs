@@ -28,7 +28,7 @@ pub use bounds::{Bounds, Buckets, NotIncreasing};
 pub use counted::{Counted, Histogram, OfComponent, STATUS_GROUPS};
 pub use live::{Live, Snapshot};
 pub use shard::Shard;
-pub use words::{ClientHandshake, EndpointHandshake, Prevented, Pruned, RegistryAction, Retry, Tally};
+pub use words::{ClientHandshake, EndpointHandshake, Prevented, Pruned, RegistryAction, Retry, RoutingApiError, Tally};
 
 use self::cells::Cells;
 use self::layout::Layout;
@@ -85,6 +85,7 @@ struct Control {
     /// That succeeded, and that failed.
     reloads: [AtomicU64; 2],
     panics: AtomicU64,
+    routing_api_errors: [AtomicU64; RoutingApiError::ALL.len()],
     encoding_errors: AtomicU64,
     log_lines_dropped: OnceLock<DropCount>,
     access_log_dropped: OnceLock<Vec<DropCount>>,
@@ -130,6 +131,7 @@ impl Metrics {
             file_descriptors: AtomicU64::default(),
             reloads: Default::default(),
             panics: AtomicU64::default(),
+            routing_api_errors: Default::default(),
             encoding_errors: AtomicU64::default(),
             log_lines_dropped: OnceLock::new(),
             access_log_dropped: OnceLock::new(),
@@ -205,6 +207,16 @@ impl Metrics {
     /// Sets how many bus messages were lost because the queue was full.
     pub fn set_total_dropped_messages(&self, count: u64) {
         self.control.total_dropped_messages.store(count, Ordering::Relaxed);
+    }
+
+    /// How often that failed.
+    fn routing_api_failures(&self, what: RoutingApiError) -> u64 {
+        self.control.routing_api_errors[what as usize].load(Ordering::Relaxed)
+    }
+
+    /// Counts a failure of the Routing API.
+    pub fn routing_api_failed(&self, what: RoutingApiError) {
+        self.control.routing_api_errors[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sets how many file descriptors the process has open.

@@ -38,6 +38,7 @@ fn every_field_reaches_the_endpoint() {
         stale_threshold: Duration::from_secs(60),
         updated_at_ns: 7,
         options: Some(Arc::new(Options { loadbalancing: "least-connection".into(), ..Default::default() })),
+        modification_tag: None,
     };
     assert_eq!(endpoint.facts(), wanted);
     let uris: Vec<_> = message.uris().map(|uri| uri.unwrap().as_str().to_owned()).collect();

@@ -27,7 +27,7 @@ use super::{
 };
 pub use super::{
     tags::{Tag, Tags},
-    terms::{Options, Protocol},
+    terms::{ModificationTag, Options, Protocol},
 };
 
 /// Longest of the three texts that every request asks for, in bytes. No message gets near it
@@ -92,6 +92,8 @@ pub struct Facts<'a> {
     pub updated_at_ns: i64,
     /// What the route options ask for; most routes have none.
     pub options: Option<Arc<Options>>,
+    /// Which state of the route this is; the Routing API tells it.
+    pub modification_tag: Option<Arc<ModificationTag>>,
 }
 
 impl Endpoint {
@@ -131,6 +133,7 @@ impl Endpoint {
                 availability_zone: facts.availability_zone.into(),
                 stale_threshold: facts.stale_threshold,
                 options: facts.options,
+                modification_tag: facts.modification_tag,
                 source: None,
             }),
             peer,
@@ -242,6 +245,18 @@ impl Endpoint {
         self.terms.options.as_deref()
     }
 
+    /// Which state of the route this is, where that is told.
+    #[must_use]
+    pub fn modification_tag(&self) -> Option<&ModificationTag> {
+        self.terms.modification_tag.as_deref()
+    }
+
+    /// Whether `next` may take the place of this one, as far as modification tags tell.
+    #[must_use]
+    pub fn gives_way_to(&self, next: &Self) -> bool {
+        ModificationTag::succeeds(next.modification_tag(), self.modification_tag())
+    }
+
     /// All that was registered, as it came.
     #[must_use]
     pub fn facts(&self) -> Facts<'_> {
@@ -258,6 +273,7 @@ impl Endpoint {
             stale_threshold: self.stale_threshold(),
             updated_at_ns: self.updated_at_ns,
             options: self.terms.options.clone(),
+            modification_tag: self.terms.modification_tag.clone(),
         }
     }
 

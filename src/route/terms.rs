@@ -17,6 +17,7 @@ pub(super) struct Terms {
     pub(super) availability_zone: Box<str>,
     pub(super) stale_threshold: Duration,
     pub(super) options: Option<Arc<Options>>,
+    pub(super) modification_tag: Option<Arc<ModificationTag>>,
     /// Whose latencies these are, where applications are told apart; from a tag, and so no fact of its own.
     pub(super) source: Option<Arc<Source>>,
 }
@@ -29,6 +30,26 @@ impl Terms {
             && self.isolation_segment == other.isolation_segment
             && self.stale_threshold == other.stale_threshold
             && self.options == other.options
+            && self.modification_tag == other.modification_tag
+    }
+}
+
+/// Which state of a route the Routing API tells of. What comes over NATS has none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ModificationTag {
+    /// The life of the route: deleted and made again it has another one. Never empty.
+    pub guid: Box<str>,
+    /// Grows with each change in that life.
+    pub index: u32,
+}
+
+impl ModificationTag {
+    /// Whether what is told with `next` is newer than what was told with `known`: only within one life of a route is
+    /// there an older and a newer (gorouter.md section 4).
+    #[must_use]
+    pub fn succeeds(next: Option<&Self>, known: Option<&Self>) -> bool {
+        let (Some(next), Some(known)) = (next, known) else { return true };
+        next.guid != known.guid || next.index > known.index
     }
 }
 
@@ -89,6 +110,27 @@ impl Protocol {
             Self::Http1 => "http1",
             Self::Http2 => "http2",
             Self::Other(name) => name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_within_one_life_of_a_route_is_there_an_older_and_a_newer() {
+        let tag = |guid: &str, index| Some(ModificationTag { guid: guid.into(), index });
+        for (known, next, succeeds) in [
+            (None, None, true),
+            (None, tag("a", 0), true),
+            (tag("a", 9), None, true),
+            (tag("a", 9), tag("b", 1), true),
+            (tag("a", 1), tag("a", 2), true),
+            (tag("a", 2), tag("a", 2), false),
+            (tag("a", 2), tag("a", 1), false),
+        ] {
+            assert_eq!(ModificationTag::succeeds(next.as_ref(), known.as_ref()), succeeds, "{known:?} {next:?}");
         }
     }
 }

@@ -19,8 +19,8 @@ impl Table {
     /// Registers `endpoint` for the route `key`. `cursor_start` is where the round-robin of a new route
     /// begins; the caller draws it at random.
     ///
-    /// An endpoint is known by its address. The last registration wins; the availability zone alone makes
-    /// no difference (gorouter.md section 4, endpoint identity).
+    /// An endpoint is known by its address. The last registration wins, unless its modification tag says that it is
+    /// the older one; the availability zone alone makes no difference (gorouter.md section 4, endpoint identity).
     pub fn register(&self, key: &RouteKey, endpoint: &Arc<Endpoint>, now: Moment, cursor_start: usize) -> Change {
         if !self.settings.sharding.serves(endpoint.isolation_segment()) {
             return Change::Ignored;
@@ -63,6 +63,10 @@ impl Table {
         let removed = self.hosts.change(key.host(), |routes| {
             let Some(pool) = routes.pool(key.path()) else { return (Kept::Same, false) };
             let Some((place, lease)) = pool.at(endpoint.peer.address()) else { return (Kept::Same, false) };
+            let known = lease.endpoint();
+            if known.modification_tag() != endpoint.modification_tag() && !known.gives_way_to(endpoint) {
+                return (Kept::Same, false);
+            }
             self.journal.left(pool.route(), lease, Cause::Unregistered, now);
             let rest = without(pool, place, now);
             if rest.is_empty() && self.settings.empty_pool_grace.is_zero() {
@@ -136,6 +140,7 @@ fn put(
     }
     let mut leases = pool.leases().to_vec();
     let change = match pool.at(endpoint.peer.address()) {
+        Some((_, known)) if !known.endpoint().gives_way_to(endpoint) => return (routes.clone(), Change::Outdated),
         Some((place, _)) => {
             leases.remove(place);
             Change::Replaced

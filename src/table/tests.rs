@@ -2,6 +2,7 @@
 
 mod model;
 mod options;
+mod tags;
 mod threads;
 
 use trueroute_identity::ExpectedName;

@@ -35,6 +35,7 @@ mod poll;
 mod port;
 pub mod real_nats;
 mod registration;
+pub mod routing_api;
 pub mod stage;
 pub mod tls;
 mod wire;

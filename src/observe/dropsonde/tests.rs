@@ -187,6 +187,8 @@ fn counters_are_told_by_what_was_added_and_when_nothing_was() {
         "responses.route_services.5xx",
         "unregistry_message",
         "routes_pruned",
+        "token_fetch_errors",
+        "subscribe_events_errors",
         "rejected_requests",
         "backend_exhausted_conns",
         "backend_invalid_id",

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::{Metrics, Tally, layout::STATUS_GROUPS};
+use super::{Metrics, RoutingApiError, Tally, layout::STATUS_GROUPS};
 use crate::route::component::Component;
 
 impl Metrics {
@@ -28,6 +28,8 @@ impl Metrics {
         let unregistered = self.control.unregistered.iter().map(|count| count.load(Relaxed));
         by_component("unregistry_message", unregistered, named, &mut each);
         each("routes_pruned", self.pruned_for_age());
+        each("token_fetch_errors", self.routing_api_failures(RoutingApiError::Token));
+        each("subscribe_events_errors", self.routing_api_failures(RoutingApiError::Events));
         for &tally in Tally::ALL.iter().filter(|tally| !tally.name().starts_with("trueroute_")) {
             each(tally.name(), self.sum(self.layout.tallies + tally as usize));
         }

@@ -10,7 +10,7 @@ use std::{
 use prometheus::proto::MetricFamily;
 
 use super::{
-    ClientHandshake, EndpointHandshake, Live, Metrics, Prevented, Pruned, Retry, Tally,
+    ClientHandshake, EndpointHandshake, Live, Metrics, Prevented, Pruned, Retry, RoutingApiError, Tally,
     encode::{counter, counters, gauge, gauges, labelled, measure, names, seconds},
 };
 use crate::observe::spool::DropCount;
@@ -119,6 +119,13 @@ fn losses(metrics: &Metrics, families: &mut Vec<MetricFamily>) {
         rejected.iter().map(|(reason, &value)| counter(&[("reason", reason)], value)).collect(),
     ));
     drop(rejected);
+    let failed = RoutingApiError::ALL.iter().map(|&what| (what, metrics.routing_api_failures(what)));
+    let failed = failed.filter(|(_, count)| *count > 0);
+    families.push(counters(
+        "trueroute_routing_api_errors_total",
+        "Failures of the Routing API and of UAA, by what was asked for.",
+        failed.map(|(what, count)| counter(&[("what", what.name())], count)).collect(),
+    ));
     for (name, help, value) in [
         (
             "trueroute_log_lines_dropped_total",

@@ -161,3 +161,17 @@ numbered! {
         Unmodified => "unmodified",
     }
 }
+
+numbered! {
+    /// What failed about the Routing API.
+    RoutingApiError {
+        /// A request for a token.
+        Token => "token_fetch",
+        /// A request for all routes.
+        Fetch => "routes_fetch",
+        /// A subscription to events, or the stream of them.
+        Events => "subscribe_events",
+        /// An entry that is none.
+        Entry => "entry",
+    }
+}

@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(latency.shown(&BOUNDS)["value"], 0.05);
         latency.look(histogram([5, 0, 10, 0], 505.), start + 4 * SPAN);
         let shown = latency.shown(&BOUNDS);
-        assert_eq!((&shown["50"], &shown["95"], &shown["samples"]), (&json!(0.001), &json!(0.1), &json!(15)));
+        assert_eq!((&shown["50"], &shown["99"], &shown["samples"]), (&json!(0.001), &json!(0.1), &json!(15)));
         latency.look(histogram([5, 0, 10, 0], 505.), start + 4 * SPAN);
         assert_eq!(latency.shown(&BOUNDS), shown, "a look changes nothing by itself");
     }

@@ -37,9 +37,19 @@ fn the_page_has_every_field_and_follows_the_sums() {
         memory: 1_024,
         busy: Duration::from_secs(30),
     };
-    let page: Value = serde_json::from_str(&varz.page(began + Duration::from_secs(60), &around)).unwrap();
-    let rate = |minutes: f64, requests: f64| requests / 60. * (1. - (-1. / minutes).exp());
-    let rates = |requests: f64| json!([rate(1., requests), rate(5., requests), rate(15., requests)]);
+    let mut page: Value = serde_json::from_str(&varz.page(began + Duration::from_secs(60), &around)).unwrap();
+    // Per minute, in hundredths.
+    let grown = |minutes: f64, requests: f64| whole(100. * requests * (1. - (-1. / minutes).exp()));
+    let rates = |requests: f64| json!([grown(1., requests), grown(5., requests), grown(15., requests)]);
+    let rounded = |mut rates: Value| {
+        for rate in rates.as_array_mut().unwrap() {
+            *rate = whole(6_000. * rate.as_f64().unwrap()).into();
+        }
+        rates
+    };
+    page["rate"] = rounded(page["rate"].take());
+    let of_component = &mut page["tags"]["component"]["varz-page"]["rate"];
+    *of_component = rounded(of_component.take());
     let latency = json!({"50": 0.02, "75": 0.02, "90": 0.02, "95": 0.02, "99": 0.02, "value": 0.015, "samples": 6});
     for (name, wanted) in [
         ("type", json!("Router")),

@@ -94,6 +94,7 @@ fn facts() -> impl Strategy<Value = Facts<'static>> {
             stale_threshold: Duration::from_secs(stale),
             updated_at_ns,
             options: (stale == 1).then(|| Arc::new(Options { hash_balance: 1.5, ..Options::default() })),
+            modification_tag: None,
         }
     })
 }
@@ -135,6 +136,7 @@ proptest! {
             stale_threshold: pick(8).stale_threshold,
             updated_at_ns: pick(9).updated_at_ns,
             options: pick(10).options.clone(),
+            modification_tag: None,
         };
         let mixed_peer = if swapped[11] { &other_peer } else { &peer };
         let equal = Facts { availability_zone: Cow::default(), ..mixed.clone() }

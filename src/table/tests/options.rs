@@ -60,6 +60,7 @@ fn the_listing_is_the_json_of_routes() {
         stale_threshold: Duration::from_secs(20),
         updated_at_ns: 1,
         options: Some(options("hash", "x-tenant", 1.5)),
+        modification_tag: None,
     };
     let peer = Peer::new("10.0.0.2", 443, Identity::Tls(ExpectedName::new("name")));
     table.register(&key("a.example.com"), &Arc::new(Endpoint::new(peer, facts)), at(0), 0);

@@ -1,0 +1,91 @@
+//! From the configuration to the Routing API: how it is reached, and the one list without which there is no start.
+
+use std::{path::Path, sync::Arc};
+
+use super::{StartError, translate};
+use crate::{
+    bus::{Clock, subscriber::Subscriber},
+    config::{Config, OAuth},
+    observe::metrics::Metrics,
+    routing_api::{
+        RoutingApi, Settings,
+        https::{Https, Origin},
+        tls,
+        token::TokenSettings,
+    },
+    table::Table,
+};
+
+/// How the Routing API is reached; none where it is not asked for.
+///
+/// # Errors
+/// A key that cannot be used.
+pub(super) fn settings(config: &Config) -> Result<Option<Settings>, StartError> {
+    let Some(api) = &config.routing_api else { return Ok(None) };
+    let origin = |key, text: &str, port| Origin::parse(text, port).map_err(|error| StartError::Origin { key, error });
+    let tls = tls::towards_api(api.ca_certs.as_str(), api.key_pair.cert_chain(), api.key_pair.private_key())?;
+    let tokens = if api.auth_disabled { None } else { Some(tokens(config, origin)?) };
+    Ok(Some(Settings {
+        api: Https { origin: origin("routing_api.uri", &api.uri, api.port)?, tls },
+        tokens,
+        every: config.prune_stale_droplets_interval.unwrap_or_default() / 2,
+    }))
+}
+
+fn tokens(
+    config: &Config,
+    origin: impl Fn(&'static str, &str, u16) -> Result<Origin, StartError>,
+) -> Result<TokenSettings, StartError> {
+    let OAuth { token_endpoint, port, client_name, client_secret, ca_certs, skip_ssl_validation } = &config.oauth;
+    if *port == 0 {
+        return Err(StartError::UaaWithoutTls);
+    }
+    let tls = match (skip_ssl_validation, ca_certs.as_str()) {
+        (true, _) => tls::towards_anybody()?,
+        (false, "") => tls::towards_uaa(None)?,
+        (false, path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| StartError::Unreadable {
+                key: "oauth.ca_certs",
+                path: Path::new(path).to_owned(),
+                error,
+            })?;
+            tls::towards_uaa(Some(&text))?
+        }
+    };
+    Ok(TokenSettings {
+        uaa: Https { origin: origin("oauth.token_endpoint", token_endpoint, *port)?, tls },
+        client_name: client_name.clone(),
+        client_secret: client_secret.expose().to_owned(),
+        max_retries: config.token_fetcher.max_retries,
+        retry_interval: config.token_fetcher.retry_interval,
+        expiration_buffer: config.token_fetcher.expiration_buffer_time,
+    })
+}
+
+/// Fills `table` from the Routing API, if the configuration names one. A router that is `warm` starts without the list:
+/// the routes of a former process are worth more than no router.
+///
+/// # Errors
+/// A key that cannot be used, or no list.
+pub(super) async fn connect(
+    config: &Config,
+    table: &Arc<Table>,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+    warm: bool,
+) -> Result<Option<RoutingApi>, StartError> {
+    if config.routing_api.is_some() {
+        tracing::info!("setting-up-routing-api");
+    }
+    let Some(settings) = settings(config)? else { return Ok(None) };
+    if settings.tokens.is_some() && config.oauth.skip_ssl_validation {
+        tracing::warn!("oauth.skip_ssl_validation: the client's secret is sent to whoever answers as UAA");
+    }
+    let subscriber = Subscriber::new(Arc::clone(table), translate::policy(config));
+    let feed = RoutingApi::new(settings, subscriber, Arc::clone(metrics), Arc::clone(clock));
+    match feed.fetch().await {
+        Err(error) if warm => tracing::error!(target: "route-fetcher", %error, "routing-api-connection-failed"),
+        fetched => fetched?,
+    }
+    Ok(Some(feed))
+}

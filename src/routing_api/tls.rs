@@ -1,0 +1,112 @@
+//! TLS towards the Routing API and UAA: whom they are believed by, and what is shown to them.
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    sign::SingleCertAndKey,
+};
+use trueroute_identity::{
+    Credentials, Trust,
+    credentials::CredentialsError,
+    trust::{Source, TrustError},
+};
+
+/// TLS cannot be set up. Each text names the key.
+#[derive(Debug, thiserror::Error)]
+pub enum SecureError {
+    /// The authorities cannot be read.
+    #[error(transparent)]
+    Authorities(#[from] TrustError),
+    /// The own certificate or its key is unusable.
+    #[error("routing_api.cert_chain, routing_api.private_key: {0}")]
+    Credentials(#[from] CredentialsError),
+    /// rustls refuses the settings.
+    #[error("routing_api: {0}")]
+    Tls(#[from] Error),
+}
+
+/// Towards the Routing API: believes the authorities in `ca_certs` alone, shows `cert_chain`. All are PEM.
+///
+/// # Errors
+/// Names the key that cannot be used.
+pub fn towards_api(ca_certs: &str, cert_chain: &str, private_key: &str) -> Result<Arc<ClientConfig>, SecureError> {
+    let trust = Trust::new(&[Source { name: "routing_api.ca_certs", pem: ca_certs }], false)?;
+    let own = SingleCertAndKey::from(Arc::clone(Credentials::from_pem(cert_chain, private_key)?.certified()));
+    let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(Arc::clone(trust.roots()))
+        .with_client_cert_resolver(Arc::new(own));
+    Ok(Arc::new(tls))
+}
+
+/// Towards UAA, which is shown nothing: believes the authorities in `ca_certs` (PEM), or the system's where there are
+/// none.
+///
+/// # Errors
+/// Names the key that cannot be used.
+pub fn towards_uaa(ca_certs: Option<&str>) -> Result<Arc<ClientConfig>, SecureError> {
+    let sources = ca_certs.map(|pem| Source { name: "oauth.ca_certs", pem });
+    let trust = Trust::new(sources.as_slice(), ca_certs.is_none())?;
+    let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(Arc::clone(trust.roots()))
+        .with_no_client_auth();
+    Ok(Arc::new(tls))
+}
+
+/// Towards whoever answers in UAA's place (`oauth.skip_ssl_validation`): the secret goes to anybody on the way.
+///
+/// # Errors
+/// rustls refuses the settings.
+pub fn towards_anybody() -> Result<Arc<ClientConfig>, SecureError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let tls = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_no_client_auth();
+    Ok(Arc::new(tls))
+}
+
+/// Believes every certificate whose key the peer has.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
