@@ -7,23 +7,20 @@
 use std::{fmt, future::poll_fn, sync::Arc};
 
 use arc_swap::ArcSwap;
-use rustls::Connection;
+use rustls::server::UnbufferedServerConnection;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::{
-    credentials::Credentials,
-    frame::Frames,
-    session::{Broken, Session},
-    trust::Trust,
-};
+use crate::{credentials::Credentials, session::Broken, trust::Trust};
 
 mod accepted;
 mod demand;
 mod described;
 mod hello;
+mod known;
 mod linger;
 mod offer;
 mod refusal;
+mod served;
 
 pub use accepted::Accepted;
 use demand::{Demand, Terms};
@@ -31,6 +28,7 @@ pub use described::Description;
 use linger::linger;
 pub use offer::{Offer, Suite};
 pub use refusal::AcceptRefusal;
+use served::Served;
 
 /// Alert 40, handshake_failure, as it stands before anything is encrypted.
 const ALERT_40: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x28];
@@ -107,9 +105,9 @@ impl Acceptor {
         // Alerts must not wait for an acknowledgement that the caller's next packet would bring.
         io.set_nodelay(true).map_err(AcceptRefusal::Io)?;
         match hello::read(&io).await {
-            Ok((hello, frames)) => {
-                let server_name = hello.client_hello().server_name().map(str::to_owned);
-                Ok(Pending { io, hello, frames, server_name, terms: self.terms.load_full() })
+            Ok(hello) => {
+                let server_name = hello.hello.client_hello().server_name().map(str::to_owned);
+                Ok(Pending { io, hello, server_name, terms: self.terms.load_full() })
             }
             Err(hello::NoHello { refusal, alert }) => {
                 if !alert.is_empty() {
@@ -124,8 +122,7 @@ impl Acceptor {
 /// A connection whose ClientHello was read and not answered.
 pub struct Pending {
     io: TcpStream,
-    hello: rustls::server::Accepted,
-    frames: Frames,
+    hello: hello::Hello,
     server_name: Option<String>,
     terms: Arc<Terms>,
 }
@@ -148,23 +145,15 @@ impl Pending {
     /// # Errors
     /// Why the caller was turned away. It was told so, and the connection lingered until it could read that.
     pub async fn finish(self) -> Result<Accepted, AcceptRefusal> {
-        let Self { io, hello, frames, terms, .. } = self;
+        let Self { io, hello: hello::Hello { hello, wire, frames }, terms, .. } = self;
         let demand = Arc::new(Demand::new(terms.clone()));
         // What rustls would refuse with alert 120 is served without a protocol: nothing here reads what it stands for.
         let agreed = terms.offer().agrees(hello.client_hello().alpn());
         let config = terms.config(&demand, agreed).map_err(AcceptRefusal::Tls)?;
-        let tls = match hello.into_connection(config) {
-            Ok(tls) => tls,
-            Err((error, mut alert)) => {
-                let mut bytes = Vec::new();
-                // Writing into memory cannot fail.
-                let _ = alert.write_all(&mut bytes);
-                tell(io, &bytes).await;
-                return Err(refusal::of_tls(error, &demand));
-            }
-        };
-        let mut session = Session::new(io, Connection::Server(tls), frames);
-        if let Err(broken) = poll_fn(|cx| session.poll_handshake(cx, false)).await {
+        drop(hello);
+        let tls = UnbufferedServerConnection::new(config).map_err(AcceptRefusal::Tls)?;
+        let mut session = Served::new(io, tls, wire, frames);
+        if let Err(broken) = poll_fn(|cx| session.poll_handshake(cx)).await {
             let refusal = match broken {
                 Broken::NotTls => AcceptRefusal::NotTls,
                 Broken::Io(error) => return Err(AcceptRefusal::Io(error)),

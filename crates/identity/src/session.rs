@@ -1,5 +1,4 @@
-//! One TLS session over a socket: the engine under both [`Secured`](crate::Secured) and
-//! [`Accepted`](crate::Accepted).
+//! One TLS session over a socket: the engine under [`Secured`](crate::Secured).
 //!
 //! rustls takes about one record per read; a 1 MiB body then costs 70 system calls. Here one recv fills a
 //! buffer that the thread's sessions share, and every record in it is decrypted at once, so that an idle
@@ -27,16 +26,16 @@ use crate::frame::Frames;
 
 mod wire;
 
-use wire::{Nothing, Now, Waiting};
+use wire::{Now, Waiting};
 
 /// Wire bytes of one recv at most: eight records.
 pub(crate) const SCRATCH: usize = 128 * 1024;
 
 /// Wire bytes of one recv at least: a whole record, or a limit below it would split every one.
-const SMALLEST_READ: usize = 17 * 1024;
+pub(crate) const SMALLEST_READ: usize = 17 * 1024;
 
 /// What is read at most in search of an alert once writing has failed.
-const LAST_WORDS: usize = 1024 * 1024;
+pub(crate) const LAST_WORDS: usize = 1024 * 1024;
 
 thread_local! {
     static WIRE: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -98,10 +97,6 @@ impl Session {
         &self.io
     }
 
-    pub(crate) fn into_socket(self) -> TcpStream {
-        self.io
-    }
-
     pub(crate) fn alert(&self) -> Option<AlertDescription> {
         self.alert
     }
@@ -116,13 +111,6 @@ impl Session {
 
     pub(crate) fn set_read_limit(&mut self, bytes: usize) {
         self.read_limit = bytes;
-    }
-
-    /// Gives back what rustls has grown to hold records: it does so by itself, but not before the next read, and a
-    /// connection that has carried bulk may never see one.
-    pub(crate) fn give_back(&mut self) {
-        // Fails as the source does, and changes nothing but the size of the buffer.
-        let _ = self.tls.read_tls(&mut Nothing as &mut dyn Read);
     }
 
     /// Whether text waits that nobody has asked for.

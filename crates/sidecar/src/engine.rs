@@ -26,6 +26,7 @@ use crate::{
     admin::{Controls, House, Started},
     admission::Place,
     keeper,
+    leftovers::Leftovers,
     log::chain,
     register::{self, Registrar},
     settings::{AdminAddress, Drain, Settings},
@@ -209,8 +210,10 @@ impl Bound {
             let house = House { flats, stats: Arc::clone(&stats), subject, read_only, controls, started };
             spawn_until(&services, &cut, door.serve(Arc::new(house)));
         }
+        let leftovers = Leftovers::default();
         for entrance in entrances {
-            let accepting = accept(entrance.socket, entrance.door, entrance.room, connections.clone(), cut.clone());
+            let kept = (connections.clone(), leftovers.clone());
+            let accepting = accept(entrance.socket, entrance.door, entrance.room, kept, cut.clone());
             spawn_until(&services, &doors_close, accepting);
         }
         let until = until.child_token();
@@ -258,7 +261,14 @@ fn spawn_until(tracker: &TaskTracker, end: &CancellationToken, work: impl Future
 }
 
 /// Accepts for ever.
-async fn accept(socket: TcpListener, door: Arc<Door>, room: Room, connections: TaskTracker, cut: CancellationToken) {
+async fn accept(
+    socket: TcpListener,
+    door: Arc<Door>,
+    room: Room,
+    kept: (TaskTracker, Leftovers),
+    cut: CancellationToken,
+) {
+    let (connections, leftovers) = kept;
     loop {
         // Before accepting, so that descriptors are left for the app's side of every connection.
         let Some(permit) = room_for_one(&room, &door).await else { return };
@@ -266,10 +276,11 @@ async fn accept(socket: TcpListener, door: Arc<Door>, room: Room, connections: T
             Ok((stream, peer)) => {
                 door.stats.count(Event::Accepted);
                 let place = room.admission.place().await;
-                let (door, cut) = (Arc::clone(&door), cut.clone());
+                let (door, cut, leftovers) = (Arc::clone(&door), cut.clone(), leftovers.clone());
                 connections.spawn(async move {
                     let _permit = permit;
                     one(&door, stream, peer, place, &cut).await;
+                    leftovers.add();
                 });
             }
             Err(error) => {

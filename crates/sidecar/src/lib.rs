@@ -17,6 +17,7 @@ pub mod envoy;
 pub mod explain;
 pub mod flags;
 mod keeper;
+mod leftovers;
 pub mod log;
 mod material;
 mod origin;

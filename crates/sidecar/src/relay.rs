@@ -19,19 +19,27 @@ use std::{
 use bytes::{BufMut, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::stats::Stats;
 
+mod bell;
+mod watch;
 mod way;
 
+use bell::Doorway;
+pub(crate) use watch::Ends;
+use watch::Watch;
 use way::{Broken, Way, with_scratch};
 
-/// About the most that one read moves: four full TLS records. More would be fewer system calls, and as much more memory
-/// behind every peer that reads slowly.
+/// About the most that one read moves: four full TLS records. More would be as much more memory behind every peer that
+/// reads slowly ...
 pub(crate) const CHUNK: usize = 64 * 1024;
+
+/// ... and this is more, for a peer that takes whole chunks at once. The kernel's work for a body is mostly per call:
+/// each read acknowledges, and each acknowledgement lets the app's side send on, at our expense.
+pub(crate) const LONG_CHUNK: usize = 256 * 1024;
 
 /// When the app resets within this time of speaking, it may have answered early (413 and gone, say) ...
 const JUST_SPOKE: Duration = Duration::from_secs(1);
@@ -40,31 +48,22 @@ const JUST_SPOKE: Duration = Duration::from_secs(1);
 /// still has to send.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
-/// More than this in one chunk leaves a buffer behind ...
-const BULK: usize = 4 * 1024;
-
-/// ... which is given back after so long without any: an idle connection must not keep it, a busy one not lose it.
-const TIDY_AFTER: Duration = Duration::from_secs(1);
-
 /// How long an orderly close may take on a connection that nobody uses.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// One side of a relay.
 pub(crate) trait Stream: AsyncWrite + Unpin {
-    /// Reads about one [`CHUNK`] to the end of `into` and tells how many bytes; 0 is the end of the stream.
-    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>>;
-
-    /// Gives back memory that bulk has left behind.
-    fn give_back(&mut self) {}
+    /// Reads at most about `most` bytes to the end of `into` and tells how many; 0 is the end of the stream.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, most: usize) -> Poll<io::Result<usize>>;
 
     /// Makes the coming drop a reset. Failing to do so leaves an ordinary close.
     fn reset_on_drop(&self);
 }
 
 impl Stream for tokio::net::TcpStream {
-    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
-        into.reserve(CHUNK);
-        pin!(self.read_buf(&mut into.limit(CHUNK))).poll(cx)
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, most: usize) -> Poll<io::Result<usize>> {
+        into.reserve(most);
+        pin!(self.read_buf(&mut into.limit(most))).poll(cx)
     }
 
     fn reset_on_drop(&self) {
@@ -94,50 +93,34 @@ pub(crate) enum End {
     Idle,
     /// Closed between two requests because the sidecar is draining.
     Drained,
+    /// Closed with all others.
+    Cut,
 }
 
-/// Relays until both directions have ended, or one side breaks, or silence has lasted too long.
-///
-/// `draining` tells that connections between two requests are to be closed. Bytes are counted in `stats`.
-pub(crate) async fn relay<R, A>(router: R, app: A, silence: Silence, draining: &CancellationToken, stats: &Stats) -> End
+/// Relays until both directions have ended, or one side breaks, or silence has lasted too long, or `ends` says so.
+/// Bytes are counted in `stats`.
+pub(crate) async fn relay<R, A>(router: R, app: A, silence: Silence, ends: Ends<'_>, stats: &Stats) -> End
 where
     R: Stream,
     A: Stream,
 {
     let mut pump = Pump::new(router, app, stats);
-    let end = loop {
-        let drains = draining.is_cancelled();
-        let next_look = pump.next_look(silence, drains);
-        tokio::select! {
-            biased;
-            step = poll_fn(|cx| pump.poll_step(cx)) => match step {
-                Step::Ended(end) => break end,
-                // Once more around, with a look that comes sooner.
-                Step::LeftBulk => {}
-            },
-            // Bytes flow without touching this timer; it looks for itself whether there was silence.
-            () = at(next_look) => {
-                pump.tidy();
-                if let Some(end) = pump.overdue(silence, drains) {
-                    break end;
-                }
-            }
-            () = draining.cancelled(), if !drains => {
-                if let Some(end) = pump.overdue(silence, true) {
-                    break end;
-                }
-            }
+    let mut doorway = Doorway::default();
+    let (lull, cut, look) = (pin!(ends.lull.cancelled()), pin!(ends.cut.cancelled()), pin!(None));
+    let mut watch = Watch { silence, draining: false, lull, cut, look };
+    let end = poll_fn(|cx| {
+        if let Poll::Ready(end) = pump.poll(cx) {
+            return Poll::Ready(end);
         }
-    };
-    pump.close(end).await;
+        match doorway.answer(cx) {
+            Some(bell) => watch.poll(&mut Context::from_waker(bell), &pump),
+            None => Poll::Pending,
+        }
+    })
+    .await;
+    // Words of farewell are cut too.
+    let _ = ends.cut.run_until_cancelled(pump.close(end)).await;
     end
-}
-
-async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Which way the last bytes flowed.
@@ -148,23 +131,6 @@ enum Spoke {
     App,
 }
 
-/// Why a pump stops for a moment.
-enum Step {
-    Ended(End),
-    /// There is memory to be given back later.
-    LeftBulk,
-}
-
-/// What bulk has left behind.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Bulk {
-    #[default]
-    None,
-    /// Some, and nobody has been told.
-    Fresh,
-    Known,
-}
-
 struct Pump<'s, R, A> {
     router: R,
     app: A,
@@ -172,7 +138,6 @@ struct Pump<'s, R, A> {
     downward: Way,
     last: (Spoke, Instant),
     app_spoke: Option<Instant>,
-    bulk: Bulk,
     stats: &'s Stats,
 }
 
@@ -190,28 +155,6 @@ where
             downward: Way::default(),
             last: (Spoke::Nobody, Instant::now()),
             app_spoke: None,
-            bulk: Bulk::default(),
-        }
-    }
-
-    /// As [`Pump::poll`], and ready once when bulk has begun.
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        let end = self.poll(cx);
-        if let Poll::Ready(end) = end {
-            return Poll::Ready(Step::Ended(end));
-        }
-        if self.bulk == Bulk::Fresh {
-            self.bulk = Bulk::Known;
-            return Poll::Ready(Step::LeftBulk);
-        }
-        Poll::Pending
-    }
-
-    /// Gives back what bulk has left behind, if there was none for a while.
-    fn tidy(&mut self) {
-        if self.bulk != Bulk::None && self.last.1.elapsed() >= TIDY_AFTER {
-            self.router.give_back();
-            self.bulk = Bulk::None;
         }
     }
 
@@ -234,9 +177,6 @@ where
         let moved = self.upward.take_moved();
         if moved > 0 {
             self.stats.count_upward(moved);
-            if moved > BULK && self.bulk == Bulk::None {
-                self.bulk = Bulk::Fresh;
-            }
             self.last = (Spoke::Router, Instant::now());
         }
         match up {
@@ -251,9 +191,6 @@ where
     fn next_look(&self, silence: Silence, draining: bool) -> Option<Instant> {
         let (_, since) = self.last;
         let idle = silence.idle.map(|idle| since + idle);
-        // The last bytes move on without notice, so the look may come too early, and then comes again.
-        let tidy = (self.bulk != Bulk::None).then(|| Instant::now().max(since + TIDY_AFTER));
-        let idle = idle.into_iter().chain(tidy).min();
         if !draining {
             return idle;
         }
@@ -277,7 +214,7 @@ where
     /// Closes both streams in the way that tells each what happened.
     async fn close(mut self, end: End) {
         match end {
-            End::Finished => {}
+            End::Finished | End::Cut => {}
             End::RouterReset => {
                 self.app.reset_on_drop();
                 self.router.reset_on_drop();
@@ -309,7 +246,7 @@ where
             return Poll::Ready(());
         }
         loop {
-            let thrown_away = with_scratch(|scratch| self.router.poll_chunk(cx, scratch));
+            let thrown_away = with_scratch(|scratch| self.router.poll_chunk(cx, scratch, CHUNK));
             if !ready!(thrown_away).is_ok_and(|count| count > 0) {
                 return Poll::Ready(());
             }

@@ -25,7 +25,7 @@ use crate::{
     log::chain,
     origin,
     presented::Presented,
-    relay::{CHUNK, End, Silence, Stream, relay},
+    relay::{End, Ends, LONG_CHUNK, Silence, Stream, relay},
     seldom::Seldom,
     settings::{Drain, Listener, OnRefused, ProxyProtocol},
     stats::{Event, Stats},
@@ -43,12 +43,9 @@ pub(crate) struct Door {
 }
 
 impl Stream for Accepted {
-    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, most: usize) -> Poll<io::Result<usize>> {
+        self.set_read_limit(most);
         self.poll_read_buf(cx, into)
-    }
-
-    fn give_back(&mut self) {
-        Accepted::give_back(self);
     }
 
     fn reset_on_drop(&self) {
@@ -67,14 +64,11 @@ impl Door {
         // Only a line needs to know what this one connection has carried.
         let own = self.access.as_ref().map(|_| (Stats::part_of(&self.stats), SystemTime::now(), Instant::now()));
         let stats = own.as_ref().map_or(&self.stats, |(own, _, _)| own);
-        let event = tokio::select! {
-            end = relay(router, app, silence, &lull, stats) => match end {
-                End::Finished => Event::RelayFinished,
-                End::RouterReset | End::AppReset => Event::RelayReset,
-                End::Idle => Event::RelayIdle,
-                End::Drained => Event::RelayDrained,
-            },
-            () = cut.cancelled() => Event::RelayDrained,
+        let event = match relay(router, app, silence, Ends { lull: &lull, cut }, stats).await {
+            End::Finished => Event::RelayFinished,
+            End::RouterReset | End::AppReset => Event::RelayReset,
+            End::Idle => Event::RelayIdle,
+            End::Drained | End::Cut => Event::RelayDrained,
         };
         self.stats.count(event);
         if let (Some(access), Some((carried, began, since))) = (&self.access, own) {
@@ -147,7 +141,7 @@ impl Door {
         };
         match pending.finish().await {
             Ok(mut router) => {
-                router.set_read_limit(CHUNK);
+                router.set_write_limit(LONG_CHUNK);
                 self.stats.count(Event::HandshakeDone);
                 let spoke = if router.speaks_tls13() { Event::SpokeTls13 } else { Event::SpokeTls12 };
                 self.stats.count(spoke);

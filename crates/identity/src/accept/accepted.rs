@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,26 +13,25 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{peer_identity::PeerIdentity, session::Session};
+use super::served::Served;
+use crate::peer_identity::PeerIdentity;
 
 /// Proof that a caller has shown what the mode demands. Made by [`Pending::finish`](super::Pending::finish)
 /// and nowhere else.
 pub struct Accepted {
-    session: Session,
-    caller: Option<PeerIdentity>,
+    session: Served,
+    caller: Option<Arc<PeerIdentity>>,
 }
 
 impl Accepted {
-    pub(super) fn new(mut session: Session, caller: Option<PeerIdentity>) -> Self {
-        // Certificates are larger than most of what follows.
-        session.give_back();
+    pub(super) fn new(session: Served, caller: Option<Arc<PeerIdentity>>) -> Self {
         Self { session, caller }
     }
 
     /// Who the caller is, by its certificate; none where none was asked for.
     #[must_use]
     pub fn peer_identity(&self) -> Option<&PeerIdentity> {
-        self.caller.as_ref()
+        self.caller.as_deref()
     }
 
     /// The protocol version agreed on.
@@ -65,10 +65,9 @@ impl Accepted {
         self.session.set_read_limit(bytes);
     }
 
-    /// Gives back the memory that bulk has left behind. For a connection that is silent for a while: where more is on
-    /// its way, it is taken again at once.
-    pub fn give_back(&mut self) {
-        self.session.give_back();
+    /// Sets how many bytes one write takes at most, all of which may wait here while the socket is full.
+    pub fn set_write_limit(&mut self, bytes: usize) {
+        self.session.set_write_limit(bytes);
     }
 
     /// Closes with a TCP reset, to pass on a reset by the app.

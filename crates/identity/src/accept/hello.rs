@@ -21,13 +21,21 @@ pub(super) struct NoHello {
     pub(super) alert: Vec<u8>,
 }
 
+/// What a caller has said so far: at least a whole ClientHello.
+pub(super) struct Hello {
+    pub(super) hello: server::Accepted,
+    /// As it arrived.
+    pub(super) wire: Vec<u8>,
+    pub(super) frames: Frames,
+}
+
 /// Waits until a whole ClientHello has arrived.
-pub(super) async fn read(io: &TcpStream) -> Result<(server::Accepted, Frames), NoHello> {
-    let mut reading = Reading { acceptor: server::Acceptor::default(), frames: Frames::default(), silent: true };
+pub(super) async fn read(io: &TcpStream) -> Result<Hello, NoHello> {
+    let mut reading = Reading { acceptor: server::Acceptor::default(), frames: Frames::default(), wire: Vec::new() };
     loop {
         io.readable().await.map_err(|error| quiet(AcceptRefusal::Io(error)))?;
         if let Some(hello) = reading.take_in(io)? {
-            return Ok((hello, reading.frames));
+            return Ok(Hello { hello, wire: reading.wire, frames: reading.frames });
         }
     }
 }
@@ -35,20 +43,20 @@ pub(super) async fn read(io: &TcpStream) -> Result<(server::Accepted, Frames), N
 struct Reading {
     acceptor: server::Acceptor,
     frames: Frames,
-    silent: bool,
+    wire: Vec<u8>,
 }
 
 impl Reading {
     fn take_in(&mut self, io: &TcpStream) -> Result<Option<server::Accepted>, NoHello> {
         WIRE.with_borrow_mut(|wire| {
             let count = match io.try_read(wire) {
-                Ok(0) if self.silent => return Err(quiet(AcceptRefusal::Silent)),
+                Ok(0) if self.wire.is_empty() => return Err(quiet(AcceptRefusal::Silent)),
                 Ok(0) => return Err(quiet(AcceptRefusal::Io(io::ErrorKind::UnexpectedEof.into()))),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(quiet(AcceptRefusal::Io(error))),
             };
-            self.silent = false;
+            self.wire.extend_from_slice(&wire[..count]);
             self.judge(&wire[..count])
         })
     }

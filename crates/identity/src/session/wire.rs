@@ -1,7 +1,7 @@
 //! A socket as rustls writes to it.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Write},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -54,14 +54,5 @@ impl Write for Now<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A source that has nothing now.
-pub(super) struct Nothing;
-
-impl Read for Nothing {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::WouldBlock.into())
     }
 }

@@ -10,6 +10,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 
 const FOREVER: Silence = Silence { idle: None, draining: Duration::from_secs(1) };
@@ -18,7 +20,8 @@ const FOREVER: Silence = Silence { idle: None, draining: Duration::from_secs(1) 
 async fn over_tcp(silence: Silence) -> (TcpStream, TcpStream, JoinHandle<End>) {
     let ((router, router_side), (app, app_side)) = (tcp_pair().await, tcp_pair().await);
     let end = tokio::spawn(async move {
-        relay(router_side, app_side, silence, &CancellationToken::new(), &Stats::default()).await
+        let never = CancellationToken::new();
+        relay(router_side, app_side, silence, Ends { lull: &never, cut: &never }, &Stats::default()).await
     });
     (router, app, end)
 }
@@ -39,9 +42,9 @@ impl Memory {
 }
 
 impl Stream for Memory {
-    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
-        into.reserve(CHUNK);
-        pin!(self.0.read_buf(&mut into.limit(CHUNK))).poll(cx)
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, most: usize) -> Poll<io::Result<usize>> {
+        into.reserve(most);
+        pin!(self.0.read_buf(&mut into.limit(most))).poll(cx)
     }
 
     fn reset_on_drop(&self) {
@@ -81,7 +84,8 @@ fn in_memory(silence: Silence, room: usize) -> InMemory {
     let token = draining.clone();
     let end = tokio::spawn(async move {
         let start = Instant::now();
-        (relay(router_side, app_side, silence, &token, &Stats::default()).await, start.elapsed())
+        let ends = Ends { lull: &token, cut: &CancellationToken::new() };
+        (relay(router_side, app_side, silence, ends, &Stats::default()).await, start.elapsed())
     });
     InMemory { router, app, draining, end, router_was_reset }
 }

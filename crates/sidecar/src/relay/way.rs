@@ -9,7 +9,7 @@ use std::{
 
 use bytes::BytesMut;
 
-use super::{CHUNK, Stream};
+use super::{CHUNK, LONG_CHUNK, Stream};
 
 thread_local! {
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(2 * CHUNK));
@@ -31,7 +31,6 @@ pub(super) enum Broken {
 }
 
 /// One direction.
-#[derive(Default)]
 pub(super) struct Way {
     /// What the sink has not taken yet: `held[taken..]`.
     pub(super) held: Vec<u8>,
@@ -40,6 +39,14 @@ pub(super) struct Way {
     /// The sink may have bytes of ours that it has not sent.
     unflushed: bool,
     moved: usize,
+    /// What the next read may move.
+    reach: usize,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self { held: Vec::new(), taken: 0, stage: Stage::default(), unflushed: false, moved: 0, reach: CHUNK }
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -104,19 +111,32 @@ impl Way {
     /// Gets rid of everything held. While this is pending nothing is read: that is the back-pressure.
     pub(super) fn poll_deliver<K: Stream>(&mut self, cx: &mut Context<'_>, sink: &mut K) -> Poll<io::Result<()>> {
         while self.taken < self.held.len() {
-            match ready!(Pin::new(&mut *sink).poll_write(cx, &self.held[self.taken..]))? {
+            let written = Pin::new(&mut *sink).poll_write(cx, &self.held[self.taken..]);
+            self.shorten(written.is_pending());
+            match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 n => self.taken += n,
             }
         }
-        // Not `clear`: an idle connection must not keep the memory.
-        self.held = Vec::new();
-        self.taken = 0;
+        if self.taken > 0 {
+            // Not `clear`: an idle connection must not keep the memory.
+            self.held = Vec::new();
+            self.taken = 0;
+        }
         if self.unflushed {
-            ready!(Pin::new(sink).poll_flush(cx))?;
+            let flushed = Pin::new(sink).poll_flush(cx);
+            self.shorten(flushed.is_pending());
+            ready!(flushed)?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// A sink that can't keep up gets less at a time.
+    fn shorten(&mut self, waits: bool) {
+        if waits {
+            self.reach = CHUNK;
+        }
     }
 
     /// Reads one chunk and hands it to the sink, keeping what the sink does not take.
@@ -126,7 +146,7 @@ impl Way {
         K: Stream,
     {
         with_scratch(|chunk| {
-            let count = ready!(source.poll_chunk(cx, chunk)).map_err(|_| Broken::Source)?;
+            let count = ready!(source.poll_chunk(cx, chunk, self.reach)).map_err(|_| Broken::Source)?;
             if count == 0 {
                 self.stage = Stage::Ending;
                 return Poll::Ready(Ok(()));
@@ -138,8 +158,13 @@ impl Way {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Sink)),
                 Poll::Pending => 0,
             };
-            self.held = chunk[taken..].to_vec();
-            self.taken = 0;
+            if taken < count {
+                self.shorten(true);
+                self.held = chunk[taken..].to_vec();
+                self.taken = 0;
+            } else if count >= self.reach {
+                self.reach = (2 * self.reach).min(LONG_CHUNK);
+            }
             Poll::Ready(Ok(()))
         })
     }

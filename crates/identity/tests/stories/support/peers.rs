@@ -9,7 +9,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
@@ -163,11 +163,30 @@ impl RustlsClient {
         Self { config: Arc::new(config) }
     }
 
+    /// Shows what `shown` says, which need not fit together.
+    pub(crate) fn showing(
+        ca: &Ca,
+        shown: Arc<dyn rustls::client::ResolvesClientCert>,
+        version: &'static SupportedProtocolVersion,
+    ) -> Self {
+        let mut client = Self::new(ca, None, version);
+        Arc::make_mut(&mut client.config).client_auth_cert_resolver = shown;
+        client
+    }
+
     pub(crate) async fn connect(
         &self,
         io: TcpStream,
         name: &'static str,
     ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        self.connect_over(io, name).await
+    }
+
+    pub(crate) async fn connect_over<I: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: I,
+        name: &'static str,
+    ) -> io::Result<tokio_rustls::client::TlsStream<I>> {
         let connector = tokio_rustls::TlsConnector::from(self.config.clone());
         connector.connect(name.try_into().unwrap(), io).await
     }
