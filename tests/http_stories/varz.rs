@@ -45,7 +45,7 @@ async fn anybody_may_ask_for_health_and_nobody_else_for_the_rest() {
     }
     let got = page(scene.health_port(), "/routes", LOGIN).await;
     assert_eq!(serde_json::from_str::<Value>(&got.body).unwrap(), scene.routes_json().await);
-    let _ = scene.drain();
+    drop(scene.drain());
     eventually(PATIENCE, async || scene.health().await == 503).await;
     assert_eq!(page(scene.health_port(), "/healthz", None).await.start, "HTTP/1.1 200 OK");
 }
