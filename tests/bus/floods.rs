@@ -141,7 +141,7 @@ pub(crate) async fn a_million_registrations_arrive<B: Broker>() {
         for number in 0..ROUTES {
             component.send(REGISTER, "", &of_a_million(number));
             if number % 1_000 == 0 {
-                std::thread::sleep(Duration::from_secs(1_000) / PACE);
+                std::thread::park_timeout(Duration::from_secs(1_000) / PACE);
             }
         }
     });
