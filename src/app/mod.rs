@@ -18,6 +18,7 @@ mod rules;
 mod services;
 mod status;
 mod translate;
+mod varz;
 mod warm;
 
 use std::{
@@ -168,6 +169,7 @@ impl Router {
             metrics,
             access_log,
             metron,
+            apps: Vec::new(),
             readiness,
             rules,
             leaving: Stopping::new(),
@@ -182,6 +184,9 @@ impl Router {
         parts.report_to_metron();
         let (reload, asks) = Reload::channel();
         let [health_tls, metrics_tls] = parts.open_admin(&config, reload)?;
+        let greeting =
+            Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
+        let component = varz::open(&mut parts, &config, own_ip, greeting.id(), &clock)?;
         if let Some(source) = source {
             let dialers = Arc::clone(&parts.dialers);
             let services = parts.services.as_ref().map(|services| Arc::clone(services.dialers()));
@@ -191,8 +196,6 @@ impl Router {
             let stop = parts.stop.clone();
             parts.spawn(reloader.run(asks, stop));
         }
-        let greeting =
-            Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         let record = Arc::default();
         figures::follow(&parts, &config, &bus, &record, &clock);
         parts.keep_table(&config, &bus, snapshot.map(|snapshot| (snapshot, record)), restored > 0, &clock);
@@ -200,7 +203,7 @@ impl Router {
         let table = Arc::clone(&parts.table);
         let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });
         let role = Role { subscriber, greeting, ring: Ring::default(), active_apps };
-        parts.listen_to_bus(BusWork { link, settings, state: bus, role, clock, lost });
+        parts.listen_to_bus(BusWork { link, settings, state: bus, role, component, clock, lost });
         Ok(Bound { config, parts, entry, warm: restored > 0 })
     }
 
