@@ -127,10 +127,6 @@ async fn run(parsed: Parsed, path: Option<PathBuf>, log: &Guard) -> ExitCode {
     for warning in warnings {
         tracing::warn!(warning = %warning, "config-warning");
     }
-    let later = config.not_acted_on();
-    if !later.is_empty() {
-        tracing::warn!(keys = later.join(", "), "config-keys-not-acted-on-yet");
-    }
     if config.route_integrity == config::RouteIntegrity::Off {
         tracing::warn!(
             route_integrity = "off",

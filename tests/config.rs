@@ -59,7 +59,6 @@ fn nothing_means_the_defaults() {
     {
         assert_eq!(parsed(text), Parsed { config: Config::default(), warnings: vec![] }, "{text}");
     }
-    assert!(Config::default().not_acted_on().is_empty());
 }
 
 #[test]
@@ -109,7 +108,6 @@ fn front_tls_with_its_defaults() {
     assert_eq!(config.backends.cipher_suites.as_ref().map(Vec::len), Some(4));
     assert_eq!(config.http_port(), Some(8081));
     assert_eq!(good(&ssl("disable_http: true")).http_port(), None);
-    assert!(config.not_acted_on().is_empty());
 }
 
 #[test]
@@ -240,12 +238,6 @@ fn header_limit_above_the_cap_is_capped_with_a_warning() {
         warnings[0].to_string(),
         "max_request_header_bytes: innefectual-max-header-bytes-value 2000000, the limit is 1048576"
     );
-}
-
-#[test]
-fn what_is_not_acted_on_is_listed() {
-    let config = good("status: {host: 127.0.0.2}\nport: 1\nzone: z");
-    assert_eq!(config.not_acted_on(), ["status.host"]);
 }
 
 #[test]

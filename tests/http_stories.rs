@@ -38,3 +38,5 @@ mod support;
 mod told;
 #[path = "http_stories/tunnels.rs"]
 mod tunnels;
+#[path = "http_stories/varz.rs"]
+mod varz;

@@ -24,7 +24,7 @@ impl Site for HealthPort {
     }
 }
 
-fn health(health: Health) -> Page {
+pub(super) fn health(health: Health) -> Page {
     let mut page = match health {
         Health::Healthy => server::text(StatusCode::OK, "ok\n"),
         Health::Initializing | Health::Degraded => server::empty(StatusCode::SERVICE_UNAVAILABLE),

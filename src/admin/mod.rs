@@ -13,6 +13,7 @@ pub mod routes;
 pub mod secure;
 mod server;
 pub mod shapes;
+pub mod varz;
 pub mod view;
 
 pub use server::{Limits, Port};

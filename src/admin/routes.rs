@@ -45,10 +45,8 @@ struct RoutesPort<F> {
 impl<F: Fn() -> String + Send + Sync + 'static> Site for RoutesPort<F> {
     async fn answer(&self, request: &request::Parts) -> Page {
         // Before the path is looked at: a stranger must not learn which paths exist.
-        if !self.login.admits(&request.headers) {
-            let mut page = server::error(StatusCode::UNAUTHORIZED, "401 Unauthorized\n");
-            page.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
-            return page;
+        if let Some(refusal) = self.login.refusal(&request.headers) {
+            return refusal;
         }
         match request.uri.path() {
             "/routes" => {
@@ -64,6 +62,16 @@ impl<F: Fn() -> String + Send + Sync + 'static> Site for RoutesPort<F> {
 }
 
 impl Login {
+    /// The answer to a request of somebody else.
+    pub(super) fn refusal(&self, headers: &HeaderMap) -> Option<Page> {
+        if self.admits(headers) {
+            return None;
+        }
+        let mut page = server::error(StatusCode::UNAUTHORIZED, "401 Unauthorized\n");
+        page.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+        Some(page)
+    }
+
     fn admits(&self, headers: &HeaderMap) -> bool {
         let shown = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Basic "));
         let Some(shown) = shown.and_then(|encoded| STANDARD.decode(encoded).ok()) else { return false };

@@ -159,7 +159,7 @@ pub struct Why {
     pub path: String,
     /// What would become of the request.
     pub outcome: Outcome,
-    /// The status that the router would answer by itself; left out if an endpoint would be asked.
+    /// The status that the router would answer by itself; left out if an endpoint or a route service would be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Every route that covers the request, the preferred one first.
@@ -194,7 +194,7 @@ pub enum Outcome {
     NoEndpoints,
     /// Every endpoint works on as many requests as it may.
     Overloaded,
-    /// The route is bound to a route service, and this router sends nothing through one.
+    /// The route is bound to a route service, which is asked first; with a status, this router sends nothing to one.
     RouteService,
 }
 

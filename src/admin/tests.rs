@@ -13,7 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::reload::Reload;
 use super::routes::Login;
 use super::{Limits, Port};
-use super::{health, metrics, pools, routes, view::Rules};
+use super::{
+    health, metrics, pools, routes,
+    shapes::Outcome,
+    view::{Rules, View},
+};
 use crate::lifecycle::Readiness;
 use crate::observe::metrics::{Buckets, Metrics, Pruned};
 use crate::route::{
@@ -64,9 +68,28 @@ fn sources() -> pools::Sources {
         sharding: Sharding::All,
         balancing: Algorithm::RoundRobin,
     };
-    let rules =
-        Rules { pick: pick::Limits::default(), max_attempts: 3, empty_pool_is_503: false, has_certificate: false };
+    let rules = Rules {
+        pick: pick::Limits::default(),
+        max_attempts: 3,
+        empty_pool_is_503: false,
+        has_certificate: false,
+        asks_services: false,
+    };
     pools::Sources { table: Arc::new(Table::new(settings)), clock: Arc::new(Moment::default), rules: Arc::new(rules) }
+}
+
+#[test]
+fn a_bound_route_has_a_status_of_the_router_only_where_services_are_off() {
+    let sources = sources();
+    let facts = Facts { route_service_url: "https://rs.example".into(), ..Facts::default() };
+    let endpoint = Arc::new(Endpoint::new(Peer::new("10.0.0.1", 1, Identity::Plain), facts));
+    sources.table.register(&RouteKey::parse("a.example").unwrap(), &endpoint, Moment::default(), 0);
+    for (asks_services, status) in [(false, Some(502)), (true, None)] {
+        let rules = Rules { asks_services, ..(*sources.rules).clone() };
+        let clock = std::time::SystemTime::UNIX_EPOCH;
+        let why = View { table: &sources.table, rules: &rules, now: Moment::default(), clock }.why("a.example", "/");
+        assert_eq!((why.outcome, why.status), (Outcome::RouteService, status));
+    }
 }
 
 async fn routes_port(password: &str, limits: Limits, listing: impl Fn() -> String + Send + Sync + 'static) -> Served {

@@ -50,6 +50,8 @@ pub struct Rules {
     pub empty_pool_is_503: bool,
     /// Whether the router has a certificate to show.
     pub has_certificate: bool,
+    /// Whether requests for routes with a service are sent there.
+    pub asks_services: bool,
 }
 
 /// The table at one moment.
@@ -110,7 +112,7 @@ impl View<'_> {
             Outcome::NoEndpoints if self.rules.empty_pool_is_503 => Some(503),
             Outcome::NoRoute | Outcome::NoEndpoints => Some(404),
             Outcome::Overloaded => Some(503),
-            Outcome::RouteService => Some(502),
+            Outcome::RouteService => (!self.rules.asks_services).then_some(502),
         };
         let departures = self.table.journal().departures(self.now, DEPARTED, |key| survey::covers(key, &host, path));
         Why {

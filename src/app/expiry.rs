@@ -28,6 +28,13 @@ pub(super) fn ends(config: &Config) -> Vec<(String, SystemTime)> {
     if let Some(pair) = &config.backends.key_pair {
         add("backends.cert_chain".into(), pair.cert_chain());
     }
+    if let Some(pair) = &config.route_services.key_pair {
+        add("route_services.cert_chain".into(), pair.cert_chain());
+    }
+    if let Some(api) = &config.routing_api {
+        add("routing_api.cert_chain".into(), api.key_pair.cert_chain());
+        add("routing_api.ca_certs".into(), api.ca_certs.as_str());
+    }
     if let Some(tls) = &config.nats.tls {
         add("nats.cert_chain".into(), tls.key_pair.cert_chain());
         add("nats.ca_certs".into(), tls.ca_certs.as_str());

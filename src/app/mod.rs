@@ -18,6 +18,7 @@ mod rules;
 mod services;
 mod status;
 mod translate;
+mod varz;
 mod warm;
 
 use std::{
@@ -93,8 +94,10 @@ pub struct Router {
     config: Config,
     parts: Parts,
     workers: Arc<Workers>,
-    acceptor: std::thread::JoinHandle<()>,
+    acceptors: Vec<std::thread::JoinHandle<()>>,
     accepting: CancellationToken,
+    /// Closes the inner door. It stays open in a drain: clients that are in still need it.
+    inside: CancellationToken,
     /// Cancelled when the last connection that the system had taken in was handed to a worker.
     accepted: CancellationToken,
     closing: Stopping,
@@ -166,6 +169,7 @@ impl Router {
             metrics,
             access_log,
             metron,
+            apps: Vec::new(),
             readiness,
             rules,
             leaving: Stopping::new(),
@@ -180,6 +184,9 @@ impl Router {
         parts.report_to_metron();
         let (reload, asks) = Reload::channel();
         let [health_tls, metrics_tls] = parts.open_admin(&config, reload)?;
+        let greeting =
+            Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
+        let component = varz::open(&mut parts, &config, own_ip, greeting.id(), &clock)?;
         if let Some(source) = source {
             let dialers = Arc::clone(&parts.dialers);
             let services = parts.services.as_ref().map(|services| Arc::clone(services.dialers()));
@@ -189,8 +196,6 @@ impl Router {
             let stop = parts.stop.clone();
             parts.spawn(reloader.run(asks, stop));
         }
-        let greeting =
-            Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
         let record = Arc::default();
         figures::follow(&parts, &config, &bus, &record, &clock);
         parts.keep_table(&config, &bus, snapshot.map(|snapshot| (snapshot, record)), restored > 0, &clock);
@@ -198,7 +203,7 @@ impl Router {
         let table = Arc::clone(&parts.table);
         let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });
         let role = Role { subscriber, greeting, ring: Ring::default(), active_apps };
-        parts.listen_to_bus(BusWork { link, settings, state: bus, role, clock, lost });
+        parts.listen_to_bus(BusWork { link, settings, state: bus, role, component, clock, lost });
         Ok(Bound { config, parts, entry, warm: restored > 0 })
     }
 
@@ -276,9 +281,11 @@ impl Router {
         tracing::info!(target: "router", "gorouter.stopping");
         self.parts.readiness.degrade();
         self.accepting.cancel();
-        let acceptor = self.acceptor;
-        // A panic there has ended the accepting already; what is left to do is the same.
-        let _ = tokio::task::spawn_blocking(move || acceptor.join()).await;
+        self.inside.cancel();
+        for acceptor in self.acceptors {
+            // A panic there has ended the accepting already; what is left to do is the same.
+            let _ = tokio::task::spawn_blocking(move || acceptor.join()).await;
+        }
         let Parts { access_log, metron, stop, tasks, .. } = self.parts;
         stop.cancel();
         for task in tasks {
@@ -339,20 +346,24 @@ impl Bound {
             None => tracing::info!(target: "router", "tls-listener-not-enabled"),
         }
 
-        doors.extend(parts.inner_door(&config)?.map(|listener| (listener, Door::Inner)));
+        let inner_door = parts.inner_door(&config)?;
         let closing = Stopping::new();
         let doorways = parts.doorways(&config, &entry, &closing);
         let workers = Arc::new(
             Workers::start(doorways, parts.connections.clone(), &parts.runtimes).map_err(StartError::Workers)?,
         );
-        let accepting = CancellationToken::new();
-        let accepted = CancellationToken::new();
-        let done = accepted.clone().drop_guard();
-        let acceptor =
-            listener::start(doors, Arc::clone(&workers), accepting.clone(), done).map_err(StartError::Workers)?;
+        let [accepting, accepted, inside] = [(); 3].map(|()| CancellationToken::new());
+        let start = |doors, stop: &CancellationToken, done| {
+            listener::start(doors, Arc::clone(&workers), stop.clone(), done).map_err(StartError::Workers)
+        };
+        let mut acceptors = vec![start(doors, &accepting, accepted.clone().drop_guard())?];
+        if let Some(listener) = inner_door {
+            // Its end is the end of all, should it come by itself.
+            acceptors.push(start(vec![(listener, Door::Inner)], &inside, accepting.clone().drop_guard())?);
+        }
         parts.readiness.open();
         tracing::info!(target: "router", "gorouter.started");
-        Ok(Router { config, parts, workers, acceptor, accepting, accepted, closing })
+        Ok(Router { config, parts, workers, acceptors, accepting, inside, accepted, closing })
     }
 }
 

@@ -14,14 +14,21 @@ use super::{Addresses, StartError, metron, services::Services, status, translate
 use crate::{
     admin::{self, reload::Reload, secure::Renewed},
     bus::{
-        self, Clock, Role,
+        self, Clock, Role, component,
         link::{Link, LinkSettings},
         state::BusState,
     },
     config::Config,
     frontend::{connection::Doorway, entry::Entry, listener},
     lifecycle::{Drain, Readiness, Stopping, roster::Roster},
-    observe::{access_log::AccessLog, dropsonde::Dropsonde, exchange::Recorder, metrics::Metrics, runtimes::Runtimes},
+    observe::{
+        access_log::AccessLog,
+        dropsonde::Dropsonde,
+        exchange::Recorder,
+        metrics::Metrics,
+        runtimes::Runtimes,
+        varz::{AppCounts, Component},
+    },
     proxy::{Proxy, rules::Rules},
     pruner::Pruner,
     route::moment::Moment,
@@ -46,6 +53,8 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) metron: Option<Dropsonde>,
+    /// Where each worker counts requests by app; empty where nobody looks.
+    pub(super) apps: Vec<AppCounts>,
     pub(super) readiness: Readiness,
     pub(super) rules: Arc<Rules>,
     pub(super) leaving: Stopping,
@@ -65,6 +74,8 @@ pub(super) struct BusWork {
     pub(super) settings: LinkSettings,
     pub(super) state: Arc<BusState>,
     pub(super) role: Role,
+    /// What is told to whoever looks for components.
+    pub(super) component: Option<Component>,
     pub(super) clock: Clock,
     pub(super) lost: watch::Sender<bool>,
 }
@@ -78,8 +89,7 @@ impl Parts {
         self.addresses.routes = address;
         let table = Arc::clone(&self.table);
         let listing = move || serde_json::to_string(&table.listing()).unwrap_or_default();
-        let login =
-            admin::routes::Login { user: config.status.user.clone(), password: config.status.pass.expose().to_owned() };
+        let login = translate::login(config);
         let origin = self.origin;
         let sources = admin::pools::Sources {
             table: Arc::clone(&self.table),
@@ -88,7 +98,7 @@ impl Parts {
         };
         self.spawn(admin::routes::serve(routes, login, sources, listing, reload));
 
-        if config.status.enable_nontls_health_checks {
+        if config.status.enable_nontls_health_checks && !config.status.enable_deprecated_varz_healthz_endpoints {
             let (health, address) = self.bind_admin("status.port", everywhere(config.status.port), None)?;
             self.addresses.health = address;
             self.spawn(admin::health::serve(health, self.readiness.clone()));
@@ -152,7 +162,7 @@ impl Parts {
     }
 
     pub(super) fn listen_to_bus(&mut self, work: BusWork) {
-        let BusWork { link, settings, state, role, clock, lost } = work;
+        let BusWork { link, settings, state, role, component, clock, lost } = work;
         let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
         self.spawn(async move {
             let link = match link {
@@ -160,7 +170,17 @@ impl Parts {
                 None => warm::connect(&settings, &clock, &state, &stop).await,
             };
             let Some(link) = link else { return };
-            if let Err(error) = bus::run(&link, role, &metrics, &clock, stop).await {
+            let told = async {
+                match &component {
+                    Some(component) => component::run(link.client(), component).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let ended = tokio::select! {
+                ended = bus::run(&link, role, &metrics, &clock, stop) => ended,
+                never = told => match never {},
+            };
+            if let Err(error) = ended {
                 tracing::error!(target: "NATSMonitor", %error, "nats-connection-closed");
                 let _ = lost.send(true);
             }
@@ -183,6 +203,7 @@ impl Parts {
             let recorder = Recorder {
                 sink: self.access_log.as_ref().map(AccessLog::sink),
                 envelopes: self.metron.as_ref().map(Dropsonde::sink),
+                apps: self.apps.get(index).cloned(),
                 aborted: config.access_log.log_aborted_exchanges.then(|| self.stop.clone()),
                 ..Recorder::counting(self.metrics.shard(index))
             };
@@ -223,7 +244,7 @@ impl Parts {
     }
 
     /// A status port on `address`, and where it really is.
-    fn bind_admin(
+    pub(super) fn bind_admin(
         &self,
         key: &'static str,
         address: SocketAddr,

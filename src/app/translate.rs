@@ -45,6 +45,12 @@ const ROOM_FOR_A_LAST_WORD: Duration = Duration::from_secs(5);
 /// Longest time for one attempt at one NATS server.
 const NATS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Who may see the status pages that are not for everybody.
+pub(super) fn login(config: &Config) -> admin::routes::Login {
+    let status = &config.status;
+    admin::routes::Login { user: status.user.clone(), password: status.pass.expose().to_owned() }
+}
+
 /// Threads that carry traffic.
 pub(super) fn workers(config: &Config) -> usize {
     let cpus = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -103,6 +109,7 @@ pub(super) fn admin_rules(config: &Config) -> admin::view::Rules {
         max_attempts: config.backends.max_attempts.get(),
         empty_pool_is_503: config.empty_pool_response_code_503,
         has_certificate: config.backends.key_pair.is_some(),
+        asks_services: !config.route_services.secret.is_empty(),
     }
 }
 

@@ -46,6 +46,12 @@ impl Greeting {
         }
     }
 
+    /// The id: the router's number and what no other process has.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The message as JSON.
     #[must_use]
     pub fn payload(&self) -> Bytes {

@@ -8,6 +8,7 @@
 pub mod active_apps;
 #[cfg(test)]
 pub(crate) mod capture;
+pub mod component;
 pub mod greeting;
 pub mod healing;
 mod lame_duck;

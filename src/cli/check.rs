@@ -65,9 +65,6 @@ fn findings(text: &str, now: SystemTime) -> Findings {
     };
     let mut warnings: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
     let config = parsed.config;
-    for key in config.not_acted_on() {
-        warnings.push(format!("{key}: this version does not act on it"));
-    }
     let mut problems: Vec<String> = app::preflight(&config).iter().map(ToString::to_string).collect();
     problems.extend(ports::taken_twice(&config));
     for (key, pair) in pairs(&config) {

@@ -18,14 +18,14 @@ pub fn taken_twice(config: &Config) -> Vec<String> {
 /// other's way: one on 127.0.0.1 and one on all addresses, too.
 fn listeners(config: &Config) -> Vec<(&'static str, u16)> {
     let status = &config.status;
-    let acts = |key: &str| !config.not_acted_on().contains(&key);
     let debug = config.debug_addr.rsplit_once(':').and_then(|(host, port)| {
         let here = matches!(host, "" | "0.0.0.0" | "127.0.0.1" | "localhost" | "[::]");
-        port.parse().ok().filter(|_| here && acts("debug_addr"))
+        port.parse().ok().filter(|_| here)
     });
+    let plain_status = status.enable_nontls_health_checks || status.enable_deprecated_varz_healthz_endpoints;
     let all = [
         ("status.routes.port", Some(status.routes.port)),
-        ("status.port", status.enable_nontls_health_checks.then_some(status.port)),
+        ("status.port", plain_status.then_some(status.port)),
         ("status.tls.port", status.tls.as_ref().map(|tls| tls.port)),
         ("prometheus.port", config.prometheus.enabled.then_some(config.prometheus.port)),
         ("debug_addr", debug),
@@ -53,6 +53,11 @@ mod tests {
                 ],
             ),
             ("port: 0\nstatus: {port: 0, routes: {port: 0}}", &[]),
+            (
+                "port: 8080\nstatus: {enable_nontls_health_checks: false, enable_deprecated_varz_healthz_endpoints: true,
+                tls: {port: 1, certificate: \"-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\", key: \"-----BEGIN PRIVATE KEY-----\\nAAAA\\n-----END PRIVATE KEY-----\"}}",
+                &["port: 8080 is the port of status.port already"],
+            ),
             (
                 "prometheus: {enabled: true, port: 8082}",
                 &["prometheus.port: 8082 is the port of status.routes.port already"],

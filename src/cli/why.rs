@@ -112,9 +112,15 @@ impl Story {
                 "Every endpoint works on {} requests (backends.max_conns): the router answers {status}.",
                 why.max_conns
             ),
-            Outcome::RouteService => {
-                format!("The route is bound to a route service, which this version does not use: it answers {status}.")
-            }
+            Outcome::RouteService => match why.status {
+                Some(status) => format!(
+                    "The route is bound to a route service, and without route_services_secret the router asks none: it \
+                     answers {status}."
+                ),
+                None => "A request now goes to the route's service; what comes back with its signature goes on to an \
+                         endpoint."
+                    .to_owned(),
+            },
             Outcome::Served => match &*why.order {
                 [first] => format!("A request now goes to {first}, the only one that can be tried."),
                 [first, rest @ ..] => {

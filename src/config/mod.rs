@@ -11,7 +11,6 @@ mod ciphers;
 mod duration;
 mod effective;
 mod error;
-mod later;
 mod metron;
 mod model;
 mod modes;

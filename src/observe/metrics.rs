@@ -9,6 +9,7 @@
 
 mod bounds;
 mod cells;
+mod counted;
 mod encode;
 mod exposition;
 mod folded;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
 pub use bounds::{Bounds, Buckets, NotIncreasing};
+pub use counted::{Counted, Histogram, OfComponent, STATUS_GROUPS};
 pub use live::{Live, Snapshot};
 pub use shard::Shard;
 pub use words::{ClientHandshake, EndpointHandshake, Prevented, Pruned, RegistryAction, Retry, RoutingApiError, Tally};

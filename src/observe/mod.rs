@@ -13,3 +13,4 @@ pub mod panics;
 pub mod runtimes;
 pub mod spool;
 mod stamp;
+pub mod varz;

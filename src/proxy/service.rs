@@ -72,7 +72,7 @@ pub type Shown = Result<Passage, SignatureError>;
 pub(super) enum Next {
     /// To the app.
     App,
-    /// To the app, after it passed the service.
+    /// To the app, and what the request says of its client's scheme stands: it was stated before.
     AppAtLast,
     /// To the service first.
     Service(Box<Errand>),
@@ -121,9 +121,17 @@ impl Proxy {
         let url = pool.route_service_url();
         let rules = &*self.settings.services;
         if url.is_empty() {
-            return match shown.filter(|_| rules.strict).map(|shown| self.is_for(shown, pool)) {
-                None | Some(Ok(())) => Ok(Next::App),
-                Some(Err(why)) => Err(rejected(exchange, Failure::StraySignature(why))),
+            return match shown {
+                // One that is good may be for another route: a service that is an app gets that of the route it serves.
+                Some(Err(why)) if rules.strict => Err(rejected(exchange, Failure::StraySignature(*why))),
+                // On the way to the service of its route a signature is the router's word, on the way back the
+                // service's. Elsewhere it is nobody's: whoever serves one route could speak of clients to all apps.
+                Some(Ok(passage)) if self.is_served_by(passage, pool) => Ok(next_with(exchange)),
+                Some(Ok(_)) => {
+                    self.tell_certificate_after_all(exchange, shown);
+                    Ok(Next::App)
+                }
+                _ => Ok(Next::App),
             };
         }
         let (Some(keys), Some(_)) = (&rules.keys, &self.services) else {
@@ -137,9 +145,9 @@ impl Proxy {
         }
         match shown.map(|shown| self.is_for(shown, pool)) {
             Some(Ok(())) => {
-                let told = exchange.request.headers.contains_key(&FORWARDED_URL);
+                let next = next_with(exchange);
                 route_service::strip(&mut exchange.request.headers);
-                Ok(if told { Next::AppAtLast } else { Next::App })
+                Ok(next)
             }
             Some(Err(why)) => Err(rejected(exchange, Failure::Signature(why))),
             None => {
@@ -149,18 +157,36 @@ impl Proxy {
         }
     }
 
+    /// States what was left to the bearer of a signature.
+    fn tell_certificate_after_all(&self, exchange: &mut Exchange, shown: Option<&Shown>) {
+        let client = Arc::clone(exchange.client());
+        if self.settings.services.keeps_client_cert(shown, client.tls) {
+            client.cert.apply(&mut exchange.request.headers, true);
+        }
+    }
+
+    /// Whether the service of the route that was signed for is the app behind `pool`.
+    fn is_served_by(&self, passage: &Passage, pool: &Pool) -> bool {
+        let service = self.signed_for(passage).and_then(|signed| Service::at(signed.route_service_url()).ok());
+        let found = service.and_then(|service| self.table.lookup(&service.name, service.path()));
+        found.is_some_and(|found| found.route().key() == pool.route().key())
+    }
+
     /// Whether a signature is for the route of `pool`.
     fn is_for(&self, shown: &Shown, pool: &Pool) -> Result<(), SignatureError> {
-        let passage = shown.as_ref().map_err(|why| *why)?;
-        let named = passage.forwarded_url.split_once("://").map_or("", |(_, rest)| rest);
-        let (host, target) = named.split_at(named.find('/').unwrap_or(named.len()));
-        let path = target.split('?').next().unwrap_or_default();
-        let found = self.table.lookup(without_port(host), path);
+        let found = self.signed_for(shown.as_ref().map_err(|why| *why)?);
         if found.is_some_and(|found| found.route().key() == pool.route().key()) {
             Ok(())
         } else {
             Err(SignatureError::OtherRoute)
         }
+    }
+
+    /// The route that was signed for.
+    fn signed_for(&self, passage: &Passage) -> Option<Arc<Pool>> {
+        let named = passage.forwarded_url.split_once("://").map_or("", |(_, rest)| rest);
+        let (host, target) = named.split_at(named.find('/').unwrap_or(named.len()));
+        self.table.lookup(without_port(host), target.split('?').next().unwrap_or_default())
     }
 
     /// Sends the request to its service, and brings back the service's answer.
@@ -270,13 +296,17 @@ impl Ways {
     /// Whom to dial for a service, and by which way.
     fn to<'a>(&'a self, errand: &'a Errand, proxy: &Proxy) -> (&'a Peer, &'a Upstream) {
         let service = &errand.service;
-        let path = service.target.split('?').next().unwrap_or_default();
-        let is_ours = || proxy.table.lookup(&service.name, path).is_some_and(|pool| !pool.is_empty());
+        let is_ours = || proxy.table.lookup(&service.name, service.path()).is_some_and(|pool| !pool.is_empty());
         match &self.inward {
             Some(inward) if inward.allowed.allows(&service.name) && is_ours() => (&inward.door, &inward.upstream),
             _ => (&service.peer, &self.outward),
         }
     }
+}
+
+/// Where a request goes that bears a good signature, beside the plain statement if it has both.
+fn next_with(exchange: &Exchange) -> Next {
+    if exchange.request.headers.contains_key(&FORWARDED_URL) { Next::AppAtLast } else { Next::App }
 }
 
 fn errand(url: &str, keys: &Keys, exchange: &Exchange, recommend_https: bool) -> Result<Errand, Failure> {

@@ -39,9 +39,10 @@ impl Service {
             return Err(bad());
         }
         let name = authority.host();
-        let port = match authority.as_str().strip_prefix(name).map(|rest| rest.strip_prefix(':').unwrap_or(rest)) {
-            Some("") => 443,
-            port => port.and_then(|port| port.parse().ok()).ok_or_else(bad)?,
+        // Not by `Authority::port`, to which a port that is no number is none.
+        let port = match authority.as_str().strip_prefix(name) {
+            Some("" | ":") => 443,
+            rest => rest.and_then(|rest| rest.strip_prefix(':')?.parse().ok()).ok_or_else(bad)?,
         };
         let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         Ok(Self {
@@ -51,6 +52,12 @@ impl Service {
             // A URL without a path has the query alone.
             target: if target.starts_with('/') { target.to_owned() } else { format!("/{target}") },
         })
+    }
+
+    /// The target without its query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
     }
 }
 

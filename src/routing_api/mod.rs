@@ -25,6 +25,7 @@ use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use tokio::{
     sync::Notify,
+    task::yield_now,
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,8 @@ const MAX_LIST: usize = 256 * 1024 * 1024;
 const SUBSCRIBE_TRIES: usize = 3;
 /// Pause before it is subscribed to the changes again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Entries of a list that are applied between two turns of the runtime, about a millisecond of work.
+const TURN: usize = 256;
 /// Time between two lists where nothing is pruned.
 const EVERY: Duration = Duration::from_secs(15);
 
@@ -141,8 +144,10 @@ impl RoutingApi {
     pub async fn fetch(&self) -> Result<(), ApiError> {
         let body = https::whole(self.open("/routing/v1/routes").await?, MAX_LIST).await?;
         let entries: Vec<&RawValue> = serde_json::from_slice(&body).map_err(ApiError::List)?;
-        for entry in &entries {
-            self.apply(REGISTER, entry.get().as_bytes());
+        for turn in entries.chunks(TURN) {
+            turn.iter().for_each(|entry| self.apply(REGISTER, entry.get().as_bytes()));
+            // A list of hundreds of thousands takes long: the bus and the status ports go on.
+            yield_now().await;
         }
         tracing::debug!(target: "route-fetcher", routes = entries.len(), "routes-fetched");
         Ok(())

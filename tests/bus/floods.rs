@@ -106,35 +106,64 @@ async fn heard(component: &mut Component, starts: &mut usize, count: usize) {
     .await;
 }
 
-/// What a million routes cost at the usual limits: nothing is lost without being counted, and what came is there.
+/// A million routes as fast as a server passes them on, at the usual limits: what is not there is counted, and is there
+/// once components have answered the request for everything at a pace of their own.
 pub(crate) async fn a_million_registrations_arrive<B: Broker>() {
-    const ROUTES: usize = 1_000_000;
     const SLOW: Duration = Duration::from_secs(600);
+    /// Messages in a second, so many that none is dropped.
+    const PACE: u32 = 15_000;
     let server = server!(B, None);
     let router = Router::start(&settings(&[server.addr()], None)).await.unwrap();
     let mut component = Component::connect(server.addr(), None);
     knows(&router, &mut component, "before.example").await;
+    let mut starts = Component::connect(server.addr(), None);
+    starts.subscribe("router.start");
     let began = Instant::now();
     let flood = std::thread::spawn(move || {
-        for number in 0..ROUTES {
-            let (high, low) = (number >> 14, number & 0x3fff);
-            let message = json!({ "host": format!("10.{}.{}.1", high & 0xff, low >> 8), "tls_port": 61_000 + (low & 0xff),
-                "server_cert_domain_san": format!("instance-{number}"), "app": format!("app-{number}"),
-                "private_instance_id": format!("instance-{number}"), "uris": [format!("app-{number}.example")] });
-            component.send(REGISTER, "", message.to_string().as_bytes());
-        }
+        (0..ROUTES).for_each(|number| component.send(REGISTER, "", &of_a_million(number)));
+        component.publish(REGISTER, "", &message(1, "last.example"));
         component
     });
     eventually(SLOW, || async { flood.is_finished() }).await;
-    let sent = began.elapsed();
-    knows(&router, &mut flood.join().unwrap(), "after.example").await;
-    let took = began.elapsed();
-    let routes = router.table.totals().routes - 2;
-    let dropped = figure(&router, "total_dropped_messages").await;
-    let line = format!("{routes} routes, {dropped} dropped; sent in {sent:?}, all applied after {took:?}\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
-    assert_eq!(routes as u64 + dropped, ROUTES as u64);
+    let (sent, mut component) = (began.elapsed(), flood.join().unwrap());
+    knows(&router, &mut component, "after.example").await;
+    let (took, dropped) = (began.elapsed(), figure(&router, "total_dropped_messages").await);
+    let routes = router.table.totals().routes as u64 - 2;
+    say(&format!("{routes} routes, {dropped} dropped; sent in {sent:?}, worked off after {took:?}"));
+    // The messages about the last host and the one after it may be among those that were dropped.
+    assert!((ROUTES..ROUTES + 100).contains(&(routes + dropped)), "{routes} and {dropped}");
+    if dropped == 0 {
+        return router.stop().await;
+    }
+
+    heard(&mut starts, &mut 0, 1).await;
+    let answer = std::thread::spawn(move || {
+        for number in 0..ROUTES {
+            component.send(REGISTER, "", &of_a_million(number));
+            if number % 1_000 == 0 {
+                std::thread::park_timeout(Duration::from_secs(1_000) / PACE);
+            }
+        }
+    });
+    eventually(SLOW, || async { answer.is_finished() }).await;
+    eventually(PATIENCE, || async { router.table.totals().routes as u64 >= ROUTES + 2 }).await;
+    assert_eq!(figure(&router, "total_dropped_messages").await, dropped);
+    say(&format!("{} routes {:?} after the beginning", router.table.totals().routes, began.elapsed()));
     router.stop().await;
+}
+
+const ROUTES: u64 = 1_000_000;
+
+fn of_a_million(number: u64) -> Vec<u8> {
+    let (high, low) = (number >> 14, number & 0x3fff);
+    let message = json!({ "host": format!("10.{}.{}.1", high & 0xff, low >> 8), "tls_port": 61_000 + (low & 0xff),
+        "server_cert_domain_san": format!("instance-{number}"), "app": format!("app-{number}"),
+        "private_instance_id": format!("instance-{number}"), "uris": [format!("app-{number}.example")] });
+    message.to_string().into_bytes()
+}
+
+fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// A figure of the metrics page, once it has been brought up to date.

@@ -8,12 +8,13 @@ use trueroute_testkit::{
     App, Client, Registration,
     app::Reply,
     client::Request,
+    eventually,
     tls::{ClientTls, Version},
 };
 
 use crate::{
     scene::{Authorities, Doors, HOST},
-    support::RouterBuilder,
+    support::{PATIENCE, RouterBuilder},
 };
 
 const NAME: &str = "x-forwarded-client-cert";
@@ -121,6 +122,21 @@ async fn what_was_said_before_a_route_service_is_told_by_how_the_request_comes_b
                 let expected = if stays { vec![(NAME.to_owned(), "said before".to_owned())] } else { Vec::new() };
                 assert_eq!(told(&doors.app), expected, "{mode} {}", over.is_some());
             }
+        }
+        // On other routes a good one is nobody's word, but for that of the service itself.
+        for (service, stays) in [("https://elsewhere.example", by_http), ("https://app.example.com/x", by_https)] {
+            let bound = Registration::plain(doors.app.addr()).uri("bound.example.com").route_service(service);
+            doors.register(&bound).await;
+            let known = async || doors.endpoints("bound.example.com").await[0]["route_service_url"] == service;
+            eventually(PATIENCE, known).await;
+            let fields = [
+                ("X-Forwarded-Client-Cert", "spoof"),
+                ("X-CF-Proxy-Signature", &*ours.signature),
+                ("X-CF-Proxy-Metadata", &*ours.metadata),
+            ];
+            assert_eq!(doors.ask_with(Some(&authorities.client()), &fields).await.status, 200);
+            let spoofed = told(&doors.app).iter().any(|(_, value)| value == "spoof");
+            assert_eq!(spoofed, stays, "{mode} {service}");
         }
         // A forged signature changes nothing about what a client may say.
         let forged = [("X-Forwarded-Client-Cert", "spoof"), ("X-CF-Proxy-Signature", "AAAA")];

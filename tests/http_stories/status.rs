@@ -13,7 +13,8 @@ use super::{
     support::PATIENCE,
 };
 
-async fn page(addr: std::net::SocketAddr, path: &str, login: Option<&str>) -> Message {
+/// What `path` at `addr` answers, without the fields that change.
+pub(crate) async fn page(addr: std::net::SocketAddr, path: &str, login: Option<&str>) -> Message {
     let mut request = Request::new("GET", path).host("status");
     if let Some(login) = login {
         request = request.header("Authorization", login);

@@ -52,6 +52,19 @@ async fn a_service_among_the_own_apps_is_reached_through_the_own_table() {
 }
 
 #[tokio::test]
+async fn a_service_among_the_own_apps_is_no_stray_where_signatures_are_checked_everywhere() {
+    let (scene, own) = scene(hairpinning().set("route_services.strict_signature_validation", true)).await;
+    assert_eq!((scene.router.get(BOUND, "/").await.status, own.requests()), (200, 1));
+}
+
+#[tokio::test]
+async fn a_service_among_the_own_apps_is_told_the_clients_scheme_and_not_the_inner_doors() {
+    let (scene, own) = scene(hairpinning().set("sanitize_forwarded_proto", true)).await;
+    let answer = scene.router.ask(Request::new("GET", "/").host(BOUND).header("X-Forwarded-Proto", "https")).await;
+    assert_eq!((answer.status, own.last().unwrap().header("X-Forwarded-Proto")), (200, Some("http")));
+}
+
+#[tokio::test]
 async fn only_names_that_the_operator_lists_are_looked_for_in_the_own_table() {
     for (names, own_table) in [
         (&[][..], true),
@@ -112,6 +125,17 @@ async fn a_service_bound_to_a_service_does_not_go_round_for_ever() {
     scene.router.register(&bound).await;
     let answer = scene.router.get(BOUND, "/").await;
     assert_eq!((answer.status, own.requests(), scene.app.requests()), (502, 0, 0), "{answer:?}");
+}
+
+#[tokio::test]
+async fn whoever_is_in_when_a_drain_begins_is_still_let_through() {
+    let (scene, own) = scene(hairpinning().set("drain_wait", "0s").set("drain_timeout", "60s")).await;
+    let mut client = scene.router.client().await;
+    let drained = scene.router.drain();
+    eventually(PATIENCE, async || Client::connect(scene.router.http()).await.is_err()).await;
+    let answer = client.get(BOUND, "/").await.unwrap();
+    assert_eq!((answer.status, own.requests()), (200, 1), "{answer:?}");
+    assert!(drained.await.unwrap());
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::{
         dropsonde,
         metrics::Shard,
         panics,
+        varz::AppCounts,
     },
     route::endpoint::Endpoint,
 };
@@ -32,13 +33,15 @@ pub struct Recorder {
     pub aborted: Option<CancellationToken>,
     /// The worker's way to metron, if there is one.
     pub envelopes: Option<dropsonde::Sink>,
+    /// There if requests are counted by app.
+    pub apps: Option<AppCounts>,
 }
 
 impl Recorder {
     /// One that counts, and logs nothing.
     #[must_use]
     pub fn counting(shard: Shard) -> Self {
-        Self { shard, sink: None, aborted: None, envelopes: None }
+        Self { shard, sink: None, aborted: None, envelopes: None, apps: None }
     }
 
     /// Hands over what is buffered. Never waits.
@@ -164,6 +167,9 @@ impl Exchange {
         shard.response(status);
         shard.latency(endpoint.component, endpoint.source(), took);
         shard.gorouter_time(router_time);
+        if let Some(apps) = &self.recorder.apps {
+            apps.count(endpoint.app_id());
+        }
     }
 
     fn log(&self, status: Option<u16>, took: Duration, router_time: Duration, aborted: Option<Aborted>) {

@@ -5,7 +5,7 @@ use super::{Bounds, Buckets, ClientHandshake, EndpointHandshake, Prevented, Prun
 use crate::route::{component::MAX_COMPONENTS, source::MAX_SOURCES};
 
 /// Labels of `responses`, in the order of their cells.
-pub(super) const STATUS_GROUPS: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "xxx"];
+pub const STATUS_GROUPS: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "xxx"];
 
 /// The place of `status` in [`STATUS_GROUPS`].
 #[inline]

@@ -241,7 +241,7 @@ fn every_number_has_cells_of_its_own() {
         cells.extend([span.opened, span.closed]);
     }
     cells.extend((0..Tally::ALL.len()).map(|at| layout.tallies + at));
-    cells.extend((0..layout::STATUS_GROUPS.len()).map(|at| layout.responses + at));
+    cells.extend((0..STATUS_GROUPS.len()).map(|at| layout.responses + at));
     cells.extend((0..Retry::ALL.len()).map(|at| layout.retries + at));
     cells.extend((0..Prevented::ALL.len()).map(|at| layout.prevented + at));
     cells.extend((0..Pruned::ALL.len()).map(|at| layout.pruned + at));

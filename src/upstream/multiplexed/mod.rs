@@ -117,7 +117,7 @@ async fn find(
         counts: upstream.counts.clone(),
     };
     if head.connection != Connection::Close {
-        return upstream.shelves.find(peer, upstream.dialers.generation(), way).await;
+        return upstream.shelves.find(peer, || upstream.dialers.generation(), way).await;
     }
     match open::open(peer, &way()).await {
         Ok(Opened::Http2(channel)) => Ok(Found::Seat(Seat::take(&Arc::new(channel)))),

@@ -141,15 +141,18 @@ impl Shelves {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A seat on a connection to `peer`, waiting for a new one if need be; or word that it speaks HTTP/1.1.
+    /// A seat on a connection to `peer` under the trust that `generation` tells, waiting for a new one if need be; or
+    /// word that it speaks HTTP/1.1.
     pub(super) async fn find(
         &self,
         peer: &Peer,
-        generation: u64,
+        generation: impl Fn() -> u64,
         way: impl Fn() -> Way,
     ) -> Result<Found, Arc<OpenFailed>> {
         loop {
-            match self.look(peer, generation, &way) {
+            // Asked again after each wait: who insisted on a former trust would clear the shelf of all others, and
+            // they the one of it.
+            match self.look(peer, generation(), &way) {
                 Look::Found(found) => return Ok(found),
                 Look::Wait(mut outcome) => match outcome.wait_for(Option::is_some).await.as_deref() {
                     Ok(Some(Err(failed))) => return Err(Arc::clone(failed)),
@@ -254,5 +257,47 @@ impl Shelves {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, net::TcpListener, task::Poll};
+
+    use futures_util::poll;
+    use trueroute_identity::{Dialer, DialerSettings, ExpectedName, Trust};
+
+    use super::*;
+    use crate::{
+        route::peer::Identity,
+        upstream::{
+            dial::DialTerms,
+            dialers::Dialers,
+            idle::{Home, Limits},
+        },
+    };
+
+    #[tokio::test]
+    async fn who_waits_while_the_trust_is_replaced_asks_again_under_the_new_one() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let peer = Peer::new("127.0.0.1", nobody.port(), Identity::Tls(ExpectedName::new("x")));
+        let dialer = Dialer::new(Trust::new(&[], false).unwrap(), None, DialerSettings::default()).unwrap();
+        let dialers = Arc::new(Dialers::new(Arc::new(dialer)));
+        let way = || Way {
+            dialers: Arc::clone(&dialers),
+            times: DialTerms { dial: Duration::from_secs(10), probe_interval: None, barred: Arc::default() },
+            home: Home::new(Limits { total: 0, per_peer: 0 }),
+            max_head: 1024,
+            counts: None,
+        };
+        let (shelves, generation) = (Shelves::default(), Cell::new(1));
+        {
+            let mut found = std::pin::pin!(shelves.find(&peer, || generation.get(), way));
+            assert!(matches!(poll!(&mut found), Poll::Pending));
+            generation.set(2);
+            assert!(matches!(shelves.look(&peer, 2, way), Look::Wait(_)));
+            assert!(found.await.is_err());
+        }
+        assert_eq!(shelves.lock().get(&peer).map(|shelf| shelf.generation), Some(2), "and takes nobody else's shelf");
     }
 }
