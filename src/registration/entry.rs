@@ -56,6 +56,16 @@ pub fn parse(bytes: &[u8]) -> Result<Registration, Rejected> {
     Ok(registration)
 }
 
+/// What an entry is about: the life of one endpoint in one route.
+pub type Life = (Vec<String>, String, u16, Option<Box<str>>);
+
+/// What the entry that gave `registration` is about.
+#[must_use]
+pub fn life(registration: &Registration) -> Life {
+    let Registration { uris, host, port, modification_tag, .. } = registration;
+    (uris.clone(), host.clone(), *port, modification_tag.as_ref().map(|tag| tag.guid.clone()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

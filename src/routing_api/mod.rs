@@ -13,8 +13,9 @@ pub mod tls;
 pub mod token;
 
 use std::{
+    collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -41,7 +42,10 @@ use crate::{
         subscriber::{self, REGISTER, Subscriber, UNREGISTER},
     },
     observe::metrics::{Metrics, RoutingApiError},
-    registration::entry,
+    registration::{
+        Registration,
+        entry::{self, Life},
+    },
 };
 
 /// Most bytes of the list of all routes.
@@ -96,6 +100,8 @@ pub struct RoutingApi {
     clock: Clock,
     /// Something may have been missed.
     again: Notify,
+    /// What was deleted while a list is on its way, which may not know of it yet.
+    gone: Mutex<Option<HashSet<Life>>>,
 }
 
 impl RoutingApi {
@@ -113,6 +119,7 @@ impl RoutingApi {
             metrics,
             clock,
             again: Notify::new(),
+            gone: Mutex::default(),
         }
     }
 
@@ -142,10 +149,21 @@ impl RoutingApi {
     /// # Errors
     /// [`ApiError`]; the table is as it was.
     pub async fn fetch(&self) -> Result<(), ApiError> {
+        *self.gone() = Some(HashSet::new());
+        let fetched = self.fetch_list().await;
+        *self.gone() = None;
+        fetched
+    }
+
+    async fn fetch_list(&self) -> Result<(), ApiError> {
         let body = https::whole(self.open("/routing/v1/routes").await?, MAX_LIST).await?;
-        let entries: Vec<&RawValue> = serde_json::from_slice(&body).map_err(ApiError::List)?;
+        self.take_list(&body).await
+    }
+
+    async fn take_list(&self, body: &[u8]) -> Result<(), ApiError> {
+        let entries: Vec<&RawValue> = serde_json::from_slice(body).map_err(ApiError::List)?;
         for turn in entries.chunks(TURN) {
-            turn.iter().for_each(|entry| self.apply(REGISTER, entry.get().as_bytes()));
+            turn.iter().for_each(|entry| self.apply(REGISTER, Said::InList, entry.get().as_bytes()));
             // A list of hundreds of thousands takes long: the bus and the status ports go on.
             yield_now().await;
         }
@@ -195,20 +213,45 @@ impl RoutingApi {
         let mut events = Events::default();
         while let Some(frame) = body.frame().await {
             let Ok(bytes) = frame?.into_data() else { continue };
-            for Event { name, data } in events.take(&bytes)? {
-                match name.as_str() {
-                    "Upsert" => self.apply(REGISTER, data.as_bytes()),
-                    "Delete" => self.apply(UNREGISTER, data.as_bytes()),
-                    _ => self.entry_failed(&format_args!("event {name:?} is neither Upsert nor Delete")),
-                }
-            }
+            events.take(&bytes)?.iter().for_each(|event| self.take_event(event));
         }
         Ok(())
     }
 
+    fn take_event(&self, Event { name, data }: &Event) {
+        match name.as_str() {
+            "Upsert" => self.apply(REGISTER, Said::InEvent, data.as_bytes()),
+            "Delete" => self.apply(UNREGISTER, Said::InEvent, data.as_bytes()),
+            _ => self.entry_failed(&format_args!("event {name:?} is neither Upsert nor Delete")),
+        }
+    }
+
+    fn gone(&self) -> MutexGuard<'_, Option<HashSet<Life>>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an entry is older than what is known. A list that was made before a deletion and comes after it would
+    /// bring back an endpoint that may be another app's by now.
+    fn is_past(&self, subject: &str, said: Said, registration: &Registration) -> bool {
+        let mut gone = self.gone();
+        let Some(gone) = gone.as_mut() else { return false };
+        match (said, subject == UNREGISTER) {
+            (Said::InList, _) => !gone.is_empty() && gone.contains(&entry::life(registration)),
+            (Said::InEvent, true) => {
+                gone.insert(entry::life(registration));
+                false
+            }
+            (Said::InEvent, false) => {
+                gone.remove(&entry::life(registration));
+                false
+            }
+        }
+    }
+
     /// Puts an entry into the table, or takes it out.
-    fn apply(&self, subject: &str, entry: &[u8]) {
+    fn apply(&self, subject: &str, said: Said, entry: &[u8]) {
         match entry::parse(entry) {
+            Ok(registration) if self.is_past(subject, said, &registration) => {}
             Ok(registration) => {
                 let mut subscriber = self.subscriber.lock().unwrap_or_else(PoisonError::into_inner);
                 let outcome = subscriber.act(subject, &registration, entry, (self.clock)());
@@ -238,6 +281,13 @@ impl RoutingApi {
     }
 }
 
+/// Where an entry was told.
+#[derive(Clone, Copy)]
+enum Said {
+    InList,
+    InEvent,
+}
+
 fn request(path: &'static str, token: Option<HeaderValue>) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());
     *request.uri_mut() = http::Uri::from_static(path);
@@ -245,4 +295,54 @@ fn request(path: &'static str, token: Option<HeaderValue>) -> Request<Full<Bytes
         request.headers_mut().insert(header::AUTHORIZATION, token);
     }
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bus::subscriber::Policy,
+        observe::metrics::Buckets,
+        route::{balancing::Algorithm, moment::Moment},
+        table::{self, Sharding, Table},
+    };
+
+    #[tokio::test]
+    async fn a_list_does_not_bring_back_what_was_deleted_while_it_was_on_its_way() {
+        let table = Arc::new(Table::new(table::Settings {
+            stale_threshold: Duration::from_secs(120),
+            empty_pool_grace: Duration::ZERO,
+            sharding: Sharding::All,
+            balancing: Algorithm::RoundRobin,
+        }));
+        let api =
+            Https { origin: https::Origin::parse("api.example", 1).unwrap(), tls: tls::towards_anybody().unwrap() };
+        let subscriber = Subscriber::new(Arc::clone(&table), Policy::default());
+        let metrics = Metrics::new(1, Buckets::default());
+        let settings = Settings { api, tokens: None, every: Duration::ZERO };
+        let api = RoutingApi::new(settings, subscriber, metrics, Arc::new(Moment::default));
+        let entry = |route: &str, guid: &str| {
+            format!(
+                r#"{{"route":"{route}","ip":"10.0.0.1","port":80,"ttl":60,"modification_tag":{{"guid":"{guid}","index":1}}}}"#
+            )
+        };
+        let tell = |name: &str, data| api.take_event(&Event { name: name.into(), data });
+        let routes = || ["gone.x", "again.x", "new.x", "there.x"].map(|host| table.lookup(host, "").is_some());
+        let list = ["gone.x", "again.x", "new.x", "there.x"].map(|route| entry(route, "1")).join(",");
+        let list = format!("[{list}]");
+
+        *api.gone() = Some(HashSet::new());
+        for route in ["gone.x", "again.x"] {
+            tell("Upsert", entry(route, "1"));
+            tell("Delete", entry(route, "1"));
+        }
+        tell("Upsert", entry("again.x", "1"));
+        tell("Delete", entry("new.x", "0"));
+        api.take_list(list.as_bytes()).await.unwrap();
+        assert_eq!(routes(), [false, true, true, true]);
+
+        *api.gone() = None;
+        api.take_list(list.as_bytes()).await.unwrap();
+        assert_eq!(routes(), [true; 4], "a later list knows better");
+    }
 }
