@@ -124,7 +124,9 @@ async fn run(parsed: Parsed, path: Option<PathBuf>, log: &Guard) -> ExitCode {
     let Parsed { config, warnings } = parsed;
     tracing::info!("starting");
     tracing::debug!(AvailabilityZone = config.zone, "local-az-set");
-    for warning in warnings {
+    // Every deployment has some keys that change nothing; `check` names them.
+    let worth_a_line = |warning: &config::Warning| !matches!(warning, config::Warning::NoEffect { .. });
+    for warning in warnings.into_iter().filter(worth_a_line) {
         tracing::warn!(warning = %warning, "config-warning");
     }
     if config.route_integrity == config::RouteIntegrity::Off {

@@ -8,7 +8,8 @@ use crate::config::Config;
 
 /// For each key that names certificates, when the first of them ends. A key whose text holds none, or whose file cannot
 /// be read, is left out: whoever uses it has said so.
-pub(super) fn ends(config: &Config) -> Vec<(String, SystemTime)> {
+#[must_use]
+pub fn ends(config: &Config) -> Vec<(String, SystemTime)> {
     let file = |path| std::fs::read_to_string(path).unwrap_or_default();
     let front = config.front_tls.as_ref();
     let mut texts: Vec<(String, String)> = Vec::new();

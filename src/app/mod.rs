@@ -30,7 +30,7 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{error::StartError, preflight::preflight, reload::Source};
+pub use self::{error::StartError, expiry::ends as certificate_ends, preflight::preflight, reload::Source};
 use self::{
     parts::{BusWork, Parts, listen},
     services::Services,

@@ -75,6 +75,13 @@ fn findings(text: &str, now: SystemTime) -> Findings {
             Err(error) => problems.push(format!("{key}: {error}")),
         }
     }
+    let shown: Vec<String> = pairs(&config).into_iter().map(|(key, _)| key.replace(".cert_chain", "")).collect();
+    for (key, ends) in app::certificate_ends(&config) {
+        // Those of pairs have been looked at.
+        if !shown.contains(&key.replace(".cert_chain", "")) {
+            warnings.extend(end(&key, ends, now));
+        }
+    }
     Findings { problems, warnings }
 }
 
@@ -94,11 +101,16 @@ fn pairs(config: &Config) -> Vec<(String, &KeyPair)> {
 }
 
 fn dates(key: &str, credentials: &Credentials, now: SystemTime) -> Option<String> {
-    let days = |span: Duration| span.as_secs() / (24 * 60 * 60);
     if credentials.not_before() > now {
         return Some(format!("{key}: the certificate is not valid yet"));
     }
-    match credentials.not_after().duration_since(now) {
+    end(key, credentials.not_after(), now)
+}
+
+/// What is worth a word about a certificate that ends at `ends`.
+fn end(key: &str, ends: SystemTime, now: SystemTime) -> Option<String> {
+    let days = |span: Duration| span.as_secs() / (24 * 60 * 60);
+    match ends.duration_since(now) {
         Ok(left) if left > SOON => None,
         Ok(left) => Some(format!("{key}: the certificate ends in {} days", days(left))),
         Err(over) => Some(format!("{key}: the certificate ended {} days ago", days(over.duration()))),
@@ -143,6 +155,19 @@ mod tests {
             assert_eq!(found.problems.len(), 1, "{:#?}", found.problems);
             assert!(found.problems[0].starts_with(key_of), "{:#?}", found.problems);
         }
+    }
+
+    #[test]
+    fn authorities_that_end_and_keys_without_effect_are_warned_of() {
+        let ca = Authority::new("ca");
+        let text = format!(
+            "ca_certs: [\"{}\"]\npid_file: /var/run/x\nhealthcheck_timeout: 0s\n",
+            ca.pem().replace('\n', "\\n")
+        );
+        let (_, ends) = app::certificate_ends(&config::parse(&text).unwrap().config).remove(0);
+        let found = findings(&text, ends - Duration::from_secs(36 * 60 * 60));
+        assert!(found.problems.is_empty(), "{:#?}", found.problems);
+        assert_eq!(found.warnings, ["pid_file has no effect (line 2)", "ca_certs[0]: the certificate ends in 1 days"]);
     }
 
     #[test]

@@ -102,6 +102,14 @@ pub enum Warning {
         /// Where, from 1.
         line: usize,
     },
+    /// A key that is read, and that neither Gorouter nor this router uses.
+    #[error("{key} has no effect (line {line})")]
+    NoEffect {
+        /// The dotted key.
+        key: String,
+        /// Where, from 1.
+        line: usize,
+    },
     /// Known cipher suites that this TLS stack cannot offer.
     #[error("cipher_suites: left out, as they cannot be offered: {names}")]
     CiphersLeftOut {

@@ -178,11 +178,17 @@ fn rules_between(s: &Section<'_>, config: &Config) -> Result<(), ConfigError> {
 
 /// Keys that Gorouter reads and does not use.
 fn unused(s: &mut Section<'_>) -> Result<(), ConfigError> {
+    const LENGTHS_OF_TIME: [&str; 4] = [
+        "publish_start_message_interval",
+        "healthcheck_poll_interval",
+        "healthcheck_timeout",
+        "websocket_dial_timeout",
+    ];
     s.or("pid_file", String::new())?;
-    for key in
-        ["publish_start_message_interval", "healthcheck_poll_interval", "healthcheck_timeout", "websocket_dial_timeout"]
-    {
+    s.has_no_effect("pid_file");
+    for key in LENGTHS_OF_TIME {
         s.or(key, GoDuration::default())?;
+        s.has_no_effect(key);
     }
     const THRESHOLD: &str = "load_balancer_healthy_threshold";
     if s.or(THRESHOLD, GoDuration::default())?.nanos() < 0 {

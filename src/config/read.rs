@@ -268,6 +268,18 @@ impl<'r> Section<'r> {
         self.field(key);
     }
 
+    /// Warns of a key that is there and changes nothing, whatever it says. What Go writes of a zero value says nothing.
+    pub(super) fn has_no_effect(&self, key: &'static str) {
+        const ZERO: [&str; 4] = ["", "0", "0s", "false"];
+        let Some((_, entry)) = self.entries.by_name.get(key).and_then(|at| self.entries.list.get(*at)) else { return };
+        if let Kind::Scalar(said) = &self.reader.doc.node(entry.node).kind
+            && said.meaning() != Meaning::Null
+            && !ZERO.contains(&&*said.text)
+        {
+            self.reader.warn(Warning::NoEffect { key: join(&self.path, key), line: entry.line });
+        }
+    }
+
     /// Takes a key; the default when it is absent or null.
     pub(super) fn or<T: Decode>(&mut self, key: &'static str, default: T) -> Result<T, ConfigError> {
         Ok(self.optional(key)?.unwrap_or(default))
