@@ -12,7 +12,7 @@ use trueroute_identity::Credentials;
 use super::{ports, read};
 use crate::{
     app,
-    config::{self, Config, ConfigError, KeyPair},
+    config::{self, Config, ConfigError, Faults, KeyPair},
 };
 
 /// Certificates that end sooner than this are warned of.
@@ -58,9 +58,9 @@ pub fn run(path: &Path, as_json: bool, out: &mut impl Write) -> io::Result<bool>
 fn findings(text: &str, now: SystemTime) -> Findings {
     let parsed = match config::survey(text) {
         Ok(parsed) => parsed,
-        Err(errors) => {
+        Err(Faults { errors, warnings }) => {
             let problems = errors.iter().map(ConfigError::to_string).collect();
-            return Findings { problems, warnings: Vec::new() };
+            return Findings { problems, warnings: warnings.iter().map(ToString::to_string).collect() };
         }
     };
     let mut warnings: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
@@ -142,6 +142,7 @@ mod tests {
             assert!(keys.contains(&key), "{key} in {:#?}", found.problems);
         }
         assert_eq!(keys.len(), 6, "{:#?}", found.problems);
+        assert_eq!(found.warnings, ["unknown key unknown (line 5)"]);
     }
 
     #[test]

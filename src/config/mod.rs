@@ -61,11 +61,20 @@ pub fn parse(text: &str) -> Result<Parsed, ConfigError> {
     parse::document(text)
 }
 
+/// What is wrong with a text, and what is odd about it besides.
+#[derive(Debug)]
+pub struct Faults {
+    /// At least one.
+    pub errors: Vec<ConfigError>,
+    /// As in [`Parsed`]; none for a text that is not YAML.
+    pub warnings: Vec<Warning>,
+}
+
 /// Reads a text like [`parse()`], and goes on past what is wrong to find the rest.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of reading; what depends on a wrong value may be missing.
-pub fn survey(text: &str) -> Result<Parsed, Vec<ConfigError>> {
+pub fn survey(text: &str) -> Result<Parsed, Faults> {
     parse::survey(text)
 }
 

@@ -4,7 +4,6 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Parsed;
 use super::duration::GoDuration;
 use super::error::{ConfigError, Problem, Warning};
 use super::model::{Backends, Config};
@@ -14,6 +13,7 @@ use super::parse_tls::{self, Tls};
 use super::read::{Reader, Section, Word};
 use super::sections::{HttpRewrite, MtlsDomain};
 use super::yaml::Document;
+use super::{Faults, Parsed};
 
 /// The size of a request's header block that no setting can raise (gorouter.md §7.2).
 const REQUEST_HEADER_CAP: usize = 1 << 20;
@@ -26,16 +26,16 @@ pub(super) fn document(text: &str) -> Result<Parsed, ConfigError> {
 }
 
 /// Reads a whole file past what is wrong; the result stands only if nothing is.
-pub(super) fn survey(text: &str) -> Result<Parsed, Vec<ConfigError>> {
-    let mut reader = Reader::surveying(Document::parse(text).map_err(|error| vec![error])?);
+pub(super) fn survey(text: &str) -> Result<Parsed, Faults> {
+    let unread = |error| Faults { errors: vec![error], warnings: Vec::new() };
+    let mut reader = Reader::surveying(Document::parse(text).map_err(unread)?);
     let read = reader.read(root);
-    let mut faults = reader.faults();
+    let (mut errors, warnings) = (reader.faults(), reader.warnings());
     match read {
-        Ok(config) if faults.is_empty() => Ok(Parsed { config, warnings: reader.warnings() }),
-        Ok(_) => Err(faults),
-        Err(error) => {
-            faults.push(error);
-            Err(faults)
+        Ok(config) if errors.is_empty() => Ok(Parsed { config, warnings }),
+        read => {
+            errors.extend(read.err());
+            Err(Faults { errors, warnings })
         }
     }
 }
