@@ -27,6 +27,7 @@ fn check_names_every_problem_and_leaves_with_1() {
     let (code, said) = on_file(&["check"], "port: many\nbackends: {max_conns: x}\nodd: 1\n");
     let wanted = "error: port: cannot unmarshal !!str `many` into uint16 (line 1)\n\
                   error: backends.max_conns: cannot unmarshal !!str `x` into int (line 2)\n\
+                  warning: unknown key odd (line 3)\n\
                   FILE: the router does not start with it\n";
     assert_eq!((code, &*said), (1, wanted));
 }
