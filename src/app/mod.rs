@@ -10,6 +10,7 @@ mod error;
 mod expiry;
 mod fetcher;
 mod figures;
+mod group;
 mod metron;
 mod parts;
 mod preflight;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{error::StartError, expiry::ends as certificate_ends, preflight::preflight, reload::Source};
 use self::{
+    group::{Group, Member},
     parts::{BusWork, Parts, listen},
     services::Services,
 };
@@ -179,6 +181,7 @@ impl Router {
             runtimes,
             stop,
             tasks,
+            group: Group::default(),
             bus_lost,
         };
         parts.report_to_metron();
@@ -199,11 +202,10 @@ impl Router {
         let record = Arc::default();
         figures::follow(&parts, &config, &bus, &record, &clock);
         parts.keep_table(&config, &bus, snapshot.map(|snapshot| (snapshot, record)), restored > 0, &clock);
-        parts.follow_routing_api(feed);
         let table = Arc::clone(&parts.table);
         let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });
         let role = Role { subscriber, greeting, ring: Ring::default(), active_apps };
-        parts.listen_to_bus(BusWork { link, settings, state: bus, role, component, clock, lost });
+        parts.start_group(feed, BusWork { link, settings, state: bus, role, component, clock, lost });
         Ok(Bound { config, parts, entry, warm: restored > 0 })
     }
 
@@ -286,7 +288,7 @@ impl Router {
             // A panic there has ended the accepting already; what is left to do is the same.
             let _ = tokio::task::spawn_blocking(move || acceptor.join()).await;
         }
-        let Parts { access_log, metron, stop, tasks, .. } = self.parts;
+        let Parts { access_log, metron, stop, tasks, group, .. } = self.parts;
         stop.cancel();
         for task in tasks {
             let _ = task.await;
@@ -302,6 +304,8 @@ impl Router {
         }
         let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         tracing::info!(target: "router", took, "gorouter.stopped");
+        Member::Router.log_exit();
+        group.stop().await;
     }
 }
 

@@ -7,10 +7,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{Addresses, StartError, metron, services::Services, status, translate, warm};
+use super::{
+    Addresses, StartError,
+    group::{Group, Member},
+    metron,
+    services::Services,
+    status, translate, warm,
+};
 use crate::{
     admin::{self, reload::Reload, secure::Renewed},
     bus::{
@@ -64,6 +74,7 @@ pub(super) struct Parts {
     pub(super) runtimes: Runtimes,
     pub(super) stop: CancellationToken,
     pub(super) tasks: Vec<JoinHandle<()>>,
+    pub(super) group: Group,
     pub(super) bus_lost: watch::Receiver<bool>,
 }
 
@@ -155,16 +166,27 @@ impl Parts {
         }
     }
 
-    pub(super) fn follow_routing_api(&mut self, feed: Option<RoutingApi>) {
+    /// Starts what runs beside the traffic and tells its end, in Gorouter's order.
+    pub(super) fn start_group(&mut self, feed: Option<RoutingApi>, work: BusWork) {
         if let Some(feed) = feed {
-            self.spawn(feed.run(self.stop.clone()));
+            self.group.start(Member::RouteFetcher, |stop| feed.run(stop));
         }
+        let metrics = Arc::clone(&self.metrics);
+        self.group.start(Member::FileDescriptors, async move |stop| {
+            let mut ticks = tokio::time::interval(COUNT_FILES_EVERY);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                metrics.set_file_descriptors(open_files());
+                metrics.sweep(Instant::now());
+            }
+        });
+        self.listen_to_bus(work);
     }
 
-    pub(super) fn listen_to_bus(&mut self, work: BusWork) {
+    fn listen_to_bus(&mut self, work: BusWork) {
         let BusWork { link, settings, state, role, component, clock, lost } = work;
-        let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
-        self.spawn(async move {
+        let metrics = Arc::clone(&self.metrics);
+        let (closed, hears) = oneshot::channel();
+        self.group.start(Member::Subscriber, async move |stop| {
             let link = match link {
                 Some(link) => Some(link),
                 None => warm::connect(&settings, &clock, &state, &stop).await,
@@ -181,16 +203,14 @@ impl Parts {
                 never = told => match never {},
             };
             if let Err(error) = ended {
-                tracing::error!(target: "NATSMonitor", %error, "nats-connection-closed");
-                let _ = lost.send(true);
+                // At the stop the monitor is gone already, and nobody has to know.
+                let _ = closed.send(error);
             }
         });
-        let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
-        self.spawn(async move {
-            let mut ticks = tokio::time::interval(COUNT_FILES_EVERY);
-            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-                metrics.set_file_descriptors(open_files());
-                metrics.sweep(Instant::now());
+        self.group.start(Member::NatsMonitor, async move |stop| {
+            if let Some(Ok(error)) = stop.run_until_cancelled(hears).await {
+                tracing::error!(target: "NATSMonitor", %error, "nats-connection-closed");
+                let _ = lost.send(true);
             }
         });
     }
