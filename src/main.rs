@@ -70,9 +70,9 @@ impl Signals {
 
 /// Where the configuration is read from again whenever `SIGHUP` comes. Without a file the signal only leaves a line: it
 /// must not end the process, as it would unheard.
-fn follow_hang_ups(path: Option<PathBuf>) -> io::Result<Option<Source>> {
+fn follow_hang_ups(path: Option<PathBuf>, read_at: SystemTime) -> io::Result<Option<Source>> {
     let mut signals = signal(SignalKind::hangup())?;
-    let source = path.map(|path| Source { path, hang_up: Arc::new(Notify::new()) });
+    let source = path.map(|path| Source { path, hang_up: Arc::new(Notify::new()), read_at });
     let hang_up = source.as_ref().map(|source| Arc::clone(&source.hang_up));
     tokio::spawn(async move {
         while signals.recv().await.is_some() {
@@ -90,6 +90,7 @@ fn main() -> ExitCode {
     if let Some(task) = arguments.task {
         return task.run();
     }
+    let read_at = SystemTime::now();
     let parsed = match arguments.config.as_deref().map(config::load).transpose() {
         Ok(parsed) => parsed.unwrap_or_else(|| Parsed { config: Config::default(), warnings: Vec::new() }),
         Err(error) => {
@@ -113,14 +114,21 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(run(parsed, arguments.config, &guard));
+    give_memory_back_aside();
+    let code = runtime.block_on(run(parsed, arguments.config, read_at, &guard));
     // What is left are tasks that wait for nothing more; a resolver stuck in the system must not hold the exit.
     runtime.shutdown_timeout(Duration::from_millis(100));
     drop(guard);
     code
 }
 
-async fn run(parsed: Parsed, path: Option<PathBuf>, log: &Guard) -> ExitCode {
+/// Has the allocator give memory back from a thread of its own, so that no worker has to.
+fn give_memory_back_aside() {
+    // Where it can't, workers do it while they allocate.
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
+}
+
+async fn run(parsed: Parsed, path: Option<PathBuf>, read_at: SystemTime, log: &Guard) -> ExitCode {
     let Parsed { config, warnings } = parsed;
     tracing::info!("starting");
     tracing::debug!(AvailabilityZone = config.zone, "local-az-set");
@@ -135,10 +143,11 @@ async fn run(parsed: Parsed, path: Option<PathBuf>, log: &Guard) -> ExitCode {
             "route integrity is off: a stale route can lead to another app's instance"
         );
     }
-    let (mut signals, source) = match Signals::listen().and_then(|signals| Ok((signals, follow_hang_ups(path)?))) {
-        Ok(listening) => listening,
-        Err(error) => return failed("gorouter.failed-to-start", &error),
-    };
+    let (mut signals, source) =
+        match Signals::listen().and_then(|signals| Ok((signals, follow_hang_ups(path, read_at)?))) {
+            Ok(listening) => listening,
+            Err(error) => return failed("gorouter.failed-to-start", &error),
+        };
     let surroundings = Surroundings { source, log_level: Some(log.level()) };
     let (router, asked) = tokio::select! {
         started = start(config, surroundings) => match started {

@@ -1,6 +1,6 @@
 //! When the certificates of a configuration end, for the metrics.
 
-use std::time::SystemTime;
+use std::{path::Path, time::SystemTime};
 
 use trueroute_identity::accept::Description;
 
@@ -10,7 +10,7 @@ use crate::config::Config;
 /// be read, is left out: whoever uses it has said so.
 #[must_use]
 pub fn ends(config: &Config) -> Vec<(String, SystemTime)> {
-    let file = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let file = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let front = config.front_tls.as_ref();
     let mut texts: Vec<(String, String)> = Vec::new();
     let mut add = |key: String, text: &str| texts.push((key, text.to_owned()));
@@ -35,6 +35,9 @@ pub fn ends(config: &Config) -> Vec<(String, SystemTime)> {
     if let Some(api) = &config.routing_api {
         add("routing_api.cert_chain".into(), api.key_pair.cert_chain());
         add("routing_api.ca_certs".into(), api.ca_certs.as_str());
+    }
+    if config.routing_api.is_some() && !config.oauth.ca_certs.is_empty() {
+        add("oauth.ca_certs".into(), &file(Path::new(&config.oauth.ca_certs)));
     }
     if let Some(tls) = &config.nats.tls {
         add("nats.cert_chain".into(), tls.key_pair.cert_chain());

@@ -2,6 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
+use rustls::ClientConfig;
+
 use super::{StartError, translate};
 use crate::{
     bus::{Clock, subscriber::Subscriber},
@@ -16,31 +18,50 @@ use crate::{
     table::Table,
 };
 
-/// How the Routing API is reached; none where it is not asked for.
+/// TLS towards the Routing API and, where tokens are asked for, towards UAA.
+pub(super) struct Proofs {
+    api: Arc<ClientConfig>,
+    uaa: Option<Arc<ClientConfig>>,
+}
+
+/// Where the proofs of the moment are used.
+pub(super) struct Renewal {
+    api: tls::Renewed,
+    uaa: Option<tls::Renewed>,
+}
+
+impl Renewal {
+    /// Of what follows the API.
+    pub(super) fn of(feed: &RoutingApi) -> Self {
+        let (api, uaa) = feed.tls();
+        Self { api, uaa }
+    }
+
+    /// From now on connections are made with `next`.
+    pub(super) fn replace(&self, next: Proofs) {
+        self.api.replace(next.api);
+        if let (Some(uaa), Some(next)) = (&self.uaa, next.uaa) {
+            uaa.replace(next);
+        }
+    }
+}
+
+/// What `config` says of TLS towards both; none where the Routing API is not asked for.
 ///
 /// # Errors
 /// A key that cannot be used.
-pub(super) fn settings(config: &Config) -> Result<Option<Settings>, StartError> {
+pub(super) fn proofs(config: &Config) -> Result<Option<Proofs>, StartError> {
     let Some(api) = &config.routing_api else { return Ok(None) };
-    let origin = |key, text: &str, port| Origin::parse(text, port).map_err(|error| StartError::Origin { key, error });
-    let tls = tls::towards_api(api.ca_certs.as_str(), api.key_pair.cert_chain(), api.key_pair.private_key())?;
-    let tokens = if api.auth_disabled { None } else { Some(tokens(config, origin)?) };
-    Ok(Some(Settings {
-        api: Https { origin: origin("routing_api.uri", &api.uri, api.port)?, tls },
-        tokens,
-        every: config.prune_stale_droplets_interval.unwrap_or_default() / 2,
-    }))
+    let towards_api = tls::towards_api(api.ca_certs.as_str(), api.key_pair.cert_chain(), api.key_pair.private_key())?;
+    let uaa = if api.auth_disabled { None } else { Some(towards_uaa(&config.oauth)?) };
+    Ok(Some(Proofs { api: towards_api, uaa }))
 }
 
-fn tokens(
-    config: &Config,
-    origin: impl Fn(&'static str, &str, u16) -> Result<Origin, StartError>,
-) -> Result<TokenSettings, StartError> {
-    let OAuth { token_endpoint, port, client_name, client_secret, ca_certs, skip_ssl_validation } = &config.oauth;
-    if *port == 0 {
+fn towards_uaa(oauth: &OAuth) -> Result<Arc<ClientConfig>, StartError> {
+    if oauth.port == 0 {
         return Err(StartError::UaaWithoutTls);
     }
-    let tls = match (skip_ssl_validation, ca_certs.as_str()) {
+    Ok(match (oauth.skip_ssl_validation, oauth.ca_certs.as_str()) {
         (true, _) => tls::towards_anybody()?,
         (false, "") => tls::towards_uaa(None)?,
         (false, path) => {
@@ -51,15 +72,38 @@ fn tokens(
             })?;
             tls::towards_uaa(Some(&text))?
         }
-    };
+    })
+}
+
+/// How the Routing API is reached; none where it is not asked for.
+///
+/// # Errors
+/// A key that cannot be used.
+pub(super) fn settings(config: &Config) -> Result<Option<Settings>, StartError> {
+    let (Some(api), Some(proofs)) = (&config.routing_api, proofs(config)?) else { return Ok(None) };
+    let tokens = proofs.uaa.map(|uaa| tokens(config, uaa)).transpose()?;
+    Ok(Some(Settings {
+        api: https("routing_api.uri", &api.uri, api.port, proofs.api)?,
+        tokens,
+        every: config.prune_stale_droplets_interval.unwrap_or_default() / 2,
+    }))
+}
+
+fn tokens(config: &Config, tls: Arc<ClientConfig>) -> Result<TokenSettings, StartError> {
+    let OAuth { token_endpoint, port, client_name, client_secret, .. } = &config.oauth;
     Ok(TokenSettings {
-        uaa: Https { origin: origin("oauth.token_endpoint", token_endpoint, *port)?, tls },
+        uaa: https("oauth.token_endpoint", token_endpoint, *port, tls)?,
         client_name: client_name.clone(),
         client_secret: client_secret.expose().to_owned(),
         max_retries: config.token_fetcher.max_retries,
         retry_interval: config.token_fetcher.retry_interval,
         expiration_buffer: config.token_fetcher.expiration_buffer_time,
     })
+}
+
+fn https(key: &'static str, text: &str, port: u16, tls: Arc<ClientConfig>) -> Result<Https, StartError> {
+    let origin = Origin::parse(text, port).map_err(|error| StartError::Origin { key, error })?;
+    Ok(Https { origin, tls: tls::Renewed::new(tls) })
 }
 
 /// Fills `table` from the Routing API, if the configuration names one. A router that is `warm` starts without the list:

@@ -193,7 +193,15 @@ impl Router {
         if let Some(source) = source {
             let dialers = Arc::clone(&parts.dialers);
             let services = parts.services.as_ref().map(|services| Arc::clone(services.dialers()));
-            let places = reload::Places { entry: Arc::clone(&entry), dialers, services, health_tls, metrics_tls, nats };
+            let places = reload::Places {
+                entry: Arc::clone(&entry),
+                dialers,
+                services,
+                health_tls,
+                metrics_tls,
+                nats,
+                routing_api: feed.as_ref().map(fetcher::Renewal::of),
+            };
             let (running, metrics) = (config.clone(), Arc::clone(&parts.metrics));
             let reloader = reload::Reloader { source, running, places, metrics };
             let stop = parts.stop.clone();

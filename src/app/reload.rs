@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use trueroute_identity::Dialer;
 
-use super::{StartError, expiry, services, status, translate};
+use super::{StartError, expiry, fetcher, services, status, translate};
 use crate::{
     admin::{reload::Ask, secure::Renewed},
     bus::proofs::{Proof, Proofs},
@@ -44,6 +44,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Notified by `SIGHUP`.
     pub hang_up: Arc<Notify>,
+    /// From when on a change of the file is not in what the router runs with.
+    pub read_at: SystemTime,
 }
 
 /// Nothing was reloaded.
@@ -68,6 +70,7 @@ pub(super) struct Places {
     pub(super) health_tls: Option<Renewed>,
     pub(super) metrics_tls: Option<Renewed>,
     pub(super) nats: Option<Arc<Proofs>>,
+    pub(super) routing_api: Option<fetcher::Renewal>,
 }
 
 /// What reloads.
@@ -90,6 +93,7 @@ struct Fresh {
     health_tls: Option<TlsAcceptor>,
     metrics_tls: Option<TlsAcceptor>,
     nats: Option<Proof>,
+    routing_api: Option<fetcher::Proofs>,
     /// When the certificates end.
     ends: Vec<(String, SystemTime)>,
 }
@@ -105,7 +109,8 @@ impl Reloader {
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>, stop: CancellationToken) {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut watch = Watch::new(self.files());
+        // What was changed since the files were read to be run with is a change too.
+        let mut watch = Watch::since(self.files(), self.source.read_at);
         let hang_up = Arc::clone(&self.source.hang_up);
         loop {
             let (why, ask) = tokio::select! {
@@ -132,9 +137,11 @@ impl Reloader {
 
     /// The configuration and the files that it names.
     fn files(&self) -> Vec<PathBuf> {
-        let tls = self.running.prometheus.tls.iter();
-        let named = tls.flat_map(|tls| [&tls.cert_path, &tls.key_path, &tls.ca_path]);
-        [&self.source.path].into_iter().chain(named).cloned().collect()
+        let Config { prometheus, routing_api, oauth, .. } = &self.running;
+        let of_metrics = prometheus.tls.iter().flat_map(|tls| [&tls.cert_path, &tls.key_path, &tls.ca_path]).cloned();
+        let of_uaa = routing_api.iter().map(|_| PathBuf::from(&oauth.ca_certs));
+        let named = of_metrics.chain(of_uaa.filter(|path| !path.as_os_str().is_empty()));
+        [self.source.path.clone()].into_iter().chain(named).collect()
     }
 
     async fn reload(&mut self, why: &'static str) -> Result<Outcome, ReloadError> {
@@ -164,7 +171,7 @@ impl Reloader {
 
     /// Nothing can fail from here on.
     fn install(&mut self, fresh: Fresh) -> Outcome {
-        let Places { entry, dialers, services, health_tls, metrics_tls, nats } = &self.places;
+        let Places { entry, dialers, services, health_tls, metrics_tls, nats, routing_api } = &self.places;
         let mut reloaded = self.running.keys_that_differ(&fresh.config);
         if let Some(door) = fresh.door {
             entry.renew(door);
@@ -193,6 +200,9 @@ impl Reloader {
         if let (Some(proofs), Some(next)) = (nats, fresh.nats) {
             proofs.replace(next);
         }
+        if let (Some(proofs), Some(next)) = (routing_api, fresh.routing_api) {
+            proofs.replace(next);
+        }
         self.metrics.set_certificates(fresh.ends);
         self.running = fresh.config;
         Outcome { reloaded, need_restart: fresh.need_restart }
@@ -218,6 +228,7 @@ fn read(path: &Path, running: &Config, entry: &Entry) -> Result<Fresh, ReloadErr
         health_tls: status::health_tls(&config)?,
         metrics_tls: status::metrics_tls(&config)?,
         nats: translate::nats_proof(&config)?,
+        routing_api: fetcher::proofs(&config)?,
         ends: expiry::ends(&config),
         config,
     })

@@ -37,6 +37,11 @@ impl Config {
         if let (Some(ours), Some(fresh)) = (&mut renewed.nats.tls, &fresh.nats.tls) {
             ours.clone_from(fresh);
         }
+        renewed.oauth.ca_certs.clone_from(&fresh.oauth.ca_certs);
+        if let (Some(ours), Some(fresh)) = (&mut renewed.routing_api, &fresh.routing_api) {
+            ours.ca_certs.clone_from(&fresh.ca_certs);
+            ours.key_pair.clone_from(&fresh.key_pair);
+        }
         renewed
     }
 
@@ -58,8 +63,9 @@ impl Config {
     }
 
     /// Whether they differ by what [`Config::effective`] does not show in full.
-    fn unshown(&self, other: &Self) -> [(&'static str, bool); 16] {
+    fn unshown(&self, other: &Self) -> [(&'static str, bool); 18] {
         let (ours, theirs) = (self.front_tls.as_ref(), other.front_tls.as_ref());
+        let (api, their_api) = (self.routing_api.as_ref(), other.routing_api.as_ref());
         let (route_services, their_services) = (&self.route_services, &other.route_services);
         [
             ("status.pass", self.status.pass != other.status.pass),
@@ -83,7 +89,9 @@ impl Config {
             ),
             ("route_services.cert_chain", route_services.key_pair != their_services.key_pair),
             ("oauth.client_secret", self.oauth.client_secret != other.oauth.client_secret),
-            ("routing_api.uri", self.routing_api != other.routing_api),
+            ("routing_api.uri", api.is_some() != their_api.is_some()),
+            ("routing_api.ca_certs", api.map(|api| &api.ca_certs) != their_api.map(|api| &api.ca_certs)),
+            ("routing_api.cert_chain", api.map(|api| &api.key_pair) != their_api.map(|api| &api.key_pair)),
         ]
     }
 }
@@ -112,6 +120,9 @@ mod tests {
             "status": {"pass": pass, "tls": {"port": 2, "certificate": leaf.chain_pem, "key": leaf.key_pem}},
             "nats": {"hosts": [{"hostname": "nats", "port": 3}], "tls_enabled": true, "ca_certs": authority.pem(),
                      "cert_chain": leaf.chain_pem, "private_key": leaf.key_pem},
+            "routing_api": {"uri": "https://api", "port": 4, "ca_certs": authority.pem(),
+                            "cert_chain": leaf.chain_pem, "private_key": leaf.key_pem},
+            "oauth": {"token_endpoint": "uaa", "port": 5, "ca_certs": format!("/{domain}.pem")},
         }))
     }
 
@@ -128,7 +139,9 @@ mod tests {
                 "client_ca_certs",
                 "domains",
                 "ca_certs",
-                "backends.cert_chain"
+                "backends.cert_chain",
+                "routing_api.ca_certs",
+                "routing_api.cert_chain"
             ]
         );
         let renewed = running.with_certificates_of(&fresh);

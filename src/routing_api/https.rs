@@ -3,17 +3,19 @@
 //! The peers of this module are asked a few times a minute, so that a connection of their own costs nothing that
 //! matters, and a peer that misbehaves can spoil one answer only.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
+
+use super::tls::Renewed;
 
 /// Longest time from the dial to an answer's head, and from there to its end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,7 +93,7 @@ pub struct Https {
     /// Where.
     pub origin: Origin,
     /// How it has to prove itself, and what is shown to it.
-    pub tls: Arc<ClientConfig>,
+    pub tls: Renewed,
 }
 
 impl Https {
@@ -111,7 +113,7 @@ impl Https {
         let probes = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE);
         // Without it a host that vanished is noticed at the next fetch.
         let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
-        let secured = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.map_err(refused)?;
+        let secured = TlsConnector::from(self.tls.current()).connect(name, stream).await.map_err(refused)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(secured)).await?;
         // It ends with the answer's body, or when that is dropped.
         tokio::spawn(connection);

@@ -123,6 +123,12 @@ impl RoutingApi {
         }
     }
 
+    /// TLS towards the API, and towards UAA where tokens come from there.
+    #[must_use]
+    pub fn tls(&self) -> (tls::Renewed, Option<tls::Renewed>) {
+        (self.api.tls.clone(), self.tokens.as_ref().map(|tokens| tokens.tls().clone()))
+    }
+
     /// Follows the API until `until` is cancelled.
     pub async fn run(self, until: CancellationToken) {
         let both = async { tokio::join!(self.fetch_for_ever(), self.listen_for_ever()) };
@@ -315,8 +321,10 @@ mod tests {
             sharding: Sharding::All,
             balancing: Algorithm::RoundRobin,
         }));
-        let api =
-            Https { origin: https::Origin::parse("api.example", 1).unwrap(), tls: tls::towards_anybody().unwrap() };
+        let api = Https {
+            origin: https::Origin::parse("api.example", 1).unwrap(),
+            tls: tls::Renewed::new(tls::towards_anybody().unwrap()),
+        };
         let subscriber = Subscriber::new(Arc::clone(&table), Policy::default());
         let metrics = Metrics::new(1, Buckets::default());
         let settings = Settings { api, tokens: None, every: Duration::ZERO };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -27,6 +28,29 @@ pub enum SecureError {
     /// rustls refuses the settings.
     #[error("routing_api: {0}")]
     Tls(#[from] Error),
+}
+
+/// The settings of the moment; clones share them. Connections that stand are left alone.
+#[derive(Clone, Debug)]
+pub struct Renewed(Arc<ArcSwap<ClientConfig>>);
+
+impl Renewed {
+    /// These, until they are replaced.
+    #[must_use]
+    pub fn new(first: Arc<ClientConfig>) -> Self {
+        Self(Arc::new(ArcSwap::new(first)))
+    }
+
+    /// What the next connection is made with.
+    #[must_use]
+    pub fn current(&self) -> Arc<ClientConfig> {
+        self.0.load_full()
+    }
+
+    /// From now on connections are made with `next`.
+    pub fn replace(&self, next: Arc<ClientConfig>) {
+        self.0.store(next);
+    }
 }
 
 /// Towards the Routing API: believes the authorities in `ca_certs` alone, shows `cert_chain`. All are PEM.

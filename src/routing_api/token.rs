@@ -17,7 +17,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::https::{self, Failed, Https};
+use super::{
+    https::{self, Failed, Https},
+    tls::Renewed,
+};
 use crate::observe::metrics::{Metrics, RoutingApiError};
 
 /// Most bytes of an answer with a token.
@@ -77,6 +80,12 @@ impl Tokens {
     #[must_use]
     pub fn new(settings: TokenSettings) -> Self {
         Self { settings, known: Mutex::new(None) }
+    }
+
+    /// TLS towards UAA.
+    #[must_use]
+    pub fn tls(&self) -> &Renewed {
+        &self.settings.uaa.tls
     }
 
     /// The value of an `Authorization` header. Each failure is told and counted.

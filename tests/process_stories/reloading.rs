@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 use trueroute_testkit::{
-    Bus, Client, Nats, Tempdir,
+    App, Bus, Client, Nats, Tempdir,
     client::Request,
     pki::{Authority, Leaf},
+    routing_api::{CLIENT, RoutingApi},
     tls::ClientTls,
 };
 
@@ -209,6 +210,59 @@ async fn a_file_that_changes_is_noticed() {
 
     router.rewrite(&[("drain_wait", json!("7s"))]);
     assert_eq!(router.nth_line("configuration-reloaded", 2).await.field("why"), "a file has changed");
+}
+
+#[tokio::test]
+async fn the_routing_api_and_uaa_are_held_to_the_authorities_of_the_moment() {
+    let (servers, clients, dir) = (Authority::new("api"), Authority::new("api-clients"), Tempdir::new().unwrap());
+    let api = RoutingApi::start(&servers.server(&["localhost"]).ip([127, 0, 0, 1]).issue(), &clients);
+    let (own, strangers, uaa_ca) = (clients.router_client("router").issue(), Authority::new("strangers"), "uaa.pem");
+    let uaa_ca = dir.path().join(uaa_ca);
+    std::fs::write(&uaa_ca, servers.pem()).unwrap();
+    let app = App::start("app");
+    let lists = |host: &str| {
+        api.list(&[json!({ "route": host, "ip": "127.0.0.1", "port": app.addr().port(), "ttl": 60,
+            "modification_tag": { "guid": host, "index": 1 } })]);
+    };
+    lists("first.example.com");
+    let router = settings()
+        .set(
+            "routing_api",
+            json!({"uri": "https://127.0.0.1", "port": api.addr().port(), "ca_certs": servers.pem(),
+            "cert_chain": own.chain_pem, "private_key": own.key_pem}),
+        )
+        .set(
+            "oauth",
+            json!({"token_endpoint": "127.0.0.1", "port": api.uaa_addr().port(), "client_name": CLIENT.0,
+            "client_secret": CLIENT.1, "ca_certs": uaa_ca}),
+        )
+        .set("token_fetcher_retry_interval", "50ms")
+        .set("prune_stale_droplets_interval", "400ms")
+        .spawn()
+        .await;
+    let serves = async |host: &str| {
+        trueroute_testkit::eventually(PATIENCE, async || router.get(host, "/").await.status == 200).await;
+    };
+    serves("first.example.com").await;
+
+    router.rewrite(&[("routing_api.ca_certs", strangers.pem().into())]);
+    assert_eq!(router.reload().await.json()["reloaded"], json!(["routing_api.ca_certs"]));
+    let failed = router.line("failed-to-fetch-routes").await;
+    assert!(failed.field("error").as_str().unwrap().contains("UnknownIssuer"), "{failed:?}");
+    lists("second.example.com");
+    router.rewrite(&[("routing_api.ca_certs", servers.pem().into())]);
+    assert_eq!(router.reload().await.status, 200);
+    serves("second.example.com").await;
+
+    // A file that the configuration names is read again when it changes.
+    std::fs::write(&uaa_ca, strangers.pem()).unwrap();
+    assert_eq!(router.nth_line("configuration-reloaded", 3).await.field("why"), "a file has changed");
+    api.revoke();
+    let failed = router.line("unable-to-fetch-token").await;
+    assert!(failed.field("error").as_str().unwrap().contains("UnknownIssuer"), "{failed:?}");
+    lists("third.example.com");
+    std::fs::write(&uaa_ca, servers.pem()).unwrap();
+    serves("third.example.com").await;
 }
 
 #[tokio::test]

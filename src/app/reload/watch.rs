@@ -30,6 +30,17 @@ impl Watch {
         Self { stamps: stamps(&files), contents: digest(&files), unsettled: false, files }
     }
 
+    /// The same, for files that were read by somebody else some time after `read_at`: what was written from then on may
+    /// be something else than what was read, and is told as a change.
+    pub(super) fn since(files: Vec<PathBuf>, read_at: SystemTime) -> Self {
+        let mut watch = Self::new(files);
+        let written = |path: &PathBuf| fs::metadata(path).and_then(|found| found.modified()).ok();
+        if watch.files.iter().filter_map(written).any(|written| written >= read_at) {
+            (watch.contents, watch.unsettled) = (!watch.contents, true);
+        }
+        watch
+    }
+
     /// Whether these are the files.
     pub(super) fn is_of(&self, files: &[PathBuf]) -> bool {
         self.files == files
@@ -68,6 +79,8 @@ fn digest(files: &[PathBuf]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use trueroute_testkit::Tempdir;
 
     use super::*;
@@ -91,6 +104,16 @@ mod tests {
         assert_eq!(looks(&mut watch), [true, false, false]);
         fs::remove_file(&key).unwrap();
         assert_eq!(looks(&mut watch), [false, true, false]);
+    }
+
+    #[test]
+    fn what_was_written_before_the_first_look_is_a_change_too() {
+        let dir = Tempdir::new().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "one").unwrap();
+        let written = fs::metadata(&file).unwrap().modified().unwrap();
+        assert_eq!(looks(&mut Watch::since(vec![file.clone()], written + Duration::from_nanos(1))), [false; 3]);
+        assert_eq!(looks(&mut Watch::since(vec![file], written)), [true, false, false]);
     }
 
     #[test]
