@@ -2,7 +2,8 @@
 //!
 //! A dropped registration would come again with its endpoint's next heartbeat, a dropped unregistration never.
 //! Components answer the start message with all their registrations at once, so it is said once the flood is over,
-//! and ever more seldom while the answer to it is what overflows.
+//! and ever more seldom while the answer to it is what overflows. Routers that lost the same messages do not ask at the
+//! same moment: each waits for a time of its own.
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use tokio::time::Instant;
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Least time between two requests for everything, after a time without drops.
 pub const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
+/// By how much the moments at which routers ask lie apart at most.
+pub const SPREAD: Duration = Duration::from_secs(5);
 /// Most time between two requests, and longest wait for the end of a flood.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -29,26 +32,31 @@ pub struct Found {
 pub struct Healing {
     dropped: u64,
     missing_since: Option<Instant>,
+    last_drop: Option<Instant>,
+    /// How much longer than others this router waits after the last drop.
+    own_wait: Duration,
     asked: Option<Instant>,
     pause: Duration,
 }
 
-impl Default for Healing {
-    fn default() -> Self {
-        Self { dropped: 0, missing_since: None, asked: None, pause: SHORTEST_PAUSE }
-    }
-}
-
 impl Healing {
+    /// Nothing was dropped yet. `own_wait` is a random time below [`SPREAD`].
+    #[must_use]
+    pub fn new(own_wait: Duration) -> Self {
+        Self { dropped: 0, missing_since: None, last_drop: None, own_wait, asked: None, pause: SHORTEST_PAUSE }
+    }
+
     /// Looks at the number of messages that were ever dropped.
     pub fn look(&mut self, dropped: u64, now: Instant) -> Found {
         let fresh = dropped.saturating_sub(self.dropped);
         self.dropped = dropped;
         if fresh > 0 {
             self.missing_since.get_or_insert(now);
+            self.last_drop = Some(now);
         }
         let Some(since) = self.missing_since else { return Found::default() };
-        let over = fresh == 0 || now - since >= LONGEST_PAUSE;
+        let quiet = self.last_drop.map_or(Duration::ZERO, |last| now - last);
+        let over = (fresh == 0 && quiet >= self.own_wait) || now - since >= LONGEST_PAUSE;
         let rested = self.asked.is_none_or(|asked| now - asked >= self.pause);
         let ask = over && rested;
         if ask {
@@ -66,7 +74,7 @@ mod tests {
 
     /// When, in seconds, everything is asked for, if this many are dropped in each second.
     fn asked(per_second: impl Fn(u64) -> u64, seconds: u64) -> Vec<u64> {
-        let (mut healing, origin, mut dropped) = (Healing::default(), Instant::now(), 0);
+        let (mut healing, origin, mut dropped) = (Healing::new(Duration::ZERO), Instant::now(), 0);
         let look = |second| {
             dropped += per_second(second);
             let found = healing.look(dropped, origin + Duration::from_secs(second));
@@ -83,9 +91,18 @@ mod tests {
     }
 
     #[test]
+    fn each_router_waits_for_a_time_of_its_own() {
+        let asked = |own_wait| {
+            let (mut healing, origin) = (Healing::new(Duration::from_millis(own_wait)), Instant::now());
+            (0..100).find(|second| healing.look(7, origin + Duration::from_secs(*second)).ask)
+        };
+        assert_eq!([0, 1000, 1500, 4999].map(asked), [Some(1), Some(1), Some(2), Some(5)]);
+    }
+
+    #[test]
     fn an_answer_that_overflows_is_asked_for_ever_more_seldom() {
         // Each request brings a second of drops with it.
-        let mut healing = Healing::default();
+        let mut healing = Healing::new(Duration::ZERO);
         let (origin, mut dropped, mut at) = (Instant::now(), 1, Vec::new());
         for second in 0..350 {
             if healing.look(dropped, origin + Duration::from_secs(second)).ask {

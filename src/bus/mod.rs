@@ -21,7 +21,7 @@ pub mod state;
 pub mod subscriber;
 pub mod turns;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::Client;
 use tokio::{sync::Notify, time::Instant};
@@ -123,7 +123,8 @@ async fn ending<T>(stop: &CancellationToken, part: impl Future<Output = T>) -> T
 
 /// Publishes the fill of the ring as a metric, says what was dropped, and has everything sent again.
 async fn heal(link: &Link, ring: &Ring, metrics: &Metrics, again: &Notify) {
-    let mut healing = Healing::default();
+    let own_wait = Duration::from_millis(fastrand::u64(..healing::SPREAD.as_millis() as u64));
+    let mut healing = Healing::new(own_wait);
     let mut ticks = tokio::time::interval(healing::LOOK_EVERY);
     loop {
         ticks.tick().await;
