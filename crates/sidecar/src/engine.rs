@@ -203,14 +203,18 @@ impl Bound {
         // Whoever drops this future ends everything that it has started.
         let _end = [doors_close.clone(), stopping.clone(), cut.clone()].map(CancellationToken::drop_guard);
         let presented = entrances.iter().map(|entrance| Arc::clone(&entrance.door.presented)).collect();
-        spawn_until(&services, &cut, keeper::keep_fresh(presented, reload_interval, watch, look_now));
+        let leftovers = Leftovers::default();
+        let give_back = {
+            let (leftovers, stats) = (leftovers.clone(), Arc::clone(&stats));
+            move || leftovers.look(&stats)
+        };
+        spawn_until(&services, &cut, keeper::keep_fresh(presented, reload_interval, watch, look_now, give_back));
         if let Some(AdminEntrance { door, admin }) = admin {
             let flats = entrances.iter().map(Entrance::flat).collect();
             let (subject, read_only) = (admin.subject, admin.read_only);
             let house = House { flats, stats: Arc::clone(&stats), subject, read_only, controls, started };
             spawn_until(&services, &cut, door.serve(Arc::new(house)));
         }
-        let leftovers = Leftovers::default();
         for entrance in entrances {
             let kept = (connections.clone(), leftovers.clone());
             let accepting = accept(entrance.socket, entrance.door, entrance.room, kept, cut.clone());

@@ -27,13 +27,20 @@ const SETTLING: Duration = Duration::from_millis(25);
 /// Looks for ever.
 ///
 /// `interval` is the pause between two looks where folders can not be watched, or `watch` says that they shall not be;
-/// a notification of `now` is a look at once.
-pub(crate) async fn keep_fresh(all: Vec<Arc<Presented>>, interval: Duration, watch: bool, now: Arc<Notify>) {
+/// a notification of `now` is a look at once. `meanwhile` is done at each look: it spares the machine another wake.
+pub(crate) async fn keep_fresh(
+    all: Vec<Arc<Presented>>,
+    interval: Duration,
+    watch: bool,
+    now: Arc<Notify>,
+    meanwhile: impl Fn(),
+) {
     let folders = watch.then(Folders::new).flatten();
     loop {
         let watched = folders.as_ref().is_some_and(|folders| folders.watch(&all));
         // After the watch was set, so that no change falls between the two.
         all.iter().for_each(|presented| presented.look());
+        meanwhile();
         let pause = if watched { interval.max(WATCHED) } else { interval };
         tokio::select! {
             () = sleep(pause) => {}

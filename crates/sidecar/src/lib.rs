@@ -31,6 +31,7 @@ mod terminate;
 
 pub use descriptors::raise_limit;
 pub use engine::{Bound, Sidecar, StartError};
+pub use leftovers::keep_little;
 pub use register::SetUpError;
 pub use settings::Settings;
 pub use stats::Stats;

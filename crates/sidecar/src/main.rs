@@ -12,19 +12,15 @@ use trueroute_sidecar::{
     envoy::{self, CommandLine, Task},
     explain::explain,
     flags::Flags,
-    log,
+    keep_little, log,
 };
 
 // Gives memory back after a burst, where the system's allocator keeps it; the memory is the app's.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Memory that nobody uses goes back to the system after so long, in place of ten seconds. The memory is the app's, and
-/// whatever is used again within this time is at hand.
-const KEEP_UNUSED_MS: isize = 500;
-
 fn main() -> ExitCode {
-    give_memory_back_soon();
+    keep_little();
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let explains = words.get(1).is_some_and(|word| word == "explain");
     if explains {
@@ -46,14 +42,6 @@ fn main() -> ExitCode {
 enum Origin {
     Flags,
     Bootstrap,
-}
-
-fn give_memory_back_soon() {
-    use tikv_jemalloc_ctl::{Access, AsName};
-    // The arena of this thread, which does all the work, and those to come. Without it memory goes back later.
-    for setting in [&b"arena.0.dirty_decay_ms\0"[..], b"arenas.dirty_decay_ms\0"] {
-        let _ = setting.name().write(KEEP_UNUSED_MS);
-    }
 }
 
 fn as_ourselves(words: Vec<OsString>) -> Result<(Settings, Origin), ExitCode> {
