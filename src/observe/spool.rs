@@ -34,6 +34,11 @@ impl DropCount {
     }
 }
 
+/// The error of a sink that knows how many of the lines it was given are lost.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0} lines are lost")]
+pub(super) struct LostLines(pub(super) u64);
+
 /// The pushing end; clones push to the same queue.
 #[derive(Clone, Debug)]
 pub(super) struct Spool(Arc<Shared>);
@@ -195,8 +200,9 @@ fn write_all<W: Write>(shared: &Shared, mut sink: W, mut lost: impl FnMut(u64, &
         let chunk = shared.next();
         let ended = chunk.is_none();
         if let Some(chunk) = chunk {
-            if sink.write_all(&chunk.bytes).and_then(|()| sink.flush()).is_err() {
-                shared.dropped.add(chunk.lines);
+            if let Err(error) = sink.write_all(&chunk.bytes).and_then(|()| sink.flush()) {
+                let known = error.get_ref().and_then(|error| error.downcast_ref::<LostLines>());
+                shared.dropped.add(known.map_or(chunk.lines, |lost| lost.0));
             }
             shared.give_back(chunk.bytes);
         }

@@ -11,10 +11,14 @@ use std::{
 
 use chrono::{DateTime, Local, SecondsFormat};
 
+use crate::observe::spool::LostLines;
+
 /// Facility user, severity informational.
 const PRIORITY: &str = "<14>1";
 /// Says that UTF-8 follows (RFC 5424, section 6.4).
 const BOM: &[u8] = b"\xef\xbb\xbf";
+/// Most bytes of a datagram over IPv4.
+const LARGEST_DATAGRAM: usize = 65_507;
 /// Longest time for connecting, and for a server to take what is written.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// After a failure nothing is tried for so long: lines that find no server are dropped at once.
@@ -84,16 +88,25 @@ impl Sender {
     fn send(&mut self, line: &[u8], now: DateTime<Local>) -> io::Result<()> {
         self.connected()?;
         message(&self.syslog, &self.host, line, now, &mut self.message);
-        let sent = match &mut self.line {
-            // A datagram that the server does not want says nothing about the next one.
+        match &mut self.line {
             Some(Line::Udp(socket)) => socket.send(&self.message).map(drop),
             Some(Line::Tcp(stream)) => stream.write_all(&self.message),
             None => Ok(()),
-        };
-        if sent.is_err() {
-            self.line = None;
         }
-        sent
+    }
+
+    fn send_all(&mut self, lines: &[u8]) -> io::Result<()> {
+        let (now, mut lost) = (Local::now(), 0);
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match (self.send(line, now), self.syslog.network) {
+                (Ok(()), _) => {}
+                // A datagram that the server does not want says nothing about the next one.
+                (Err(_), Network::Udp) => lost += 1,
+                // How many of those before it arrived is not known.
+                (Err(error), Network::Tcp) => return Err(error),
+            }
+        }
+        if lost == 0 { Ok(()) } else { Err(io::Error::other(LostLines(lost))) }
     }
 }
 
@@ -105,6 +118,10 @@ fn message(syslog: &Syslog, host: &str, line: &[u8], now: DateTime<Local>, out: 
     out.extend_from_slice(head.as_bytes());
     out.extend_from_slice(BOM);
     let most = if syslog.truncate == 0 { line.len() } else { syslog.truncate.min(line.len()) };
+    let most = match syslog.network {
+        Network::Udp => most.min(LARGEST_DATAGRAM.saturating_sub(out.len())),
+        Network::Tcp => most,
+    };
     out.extend_from_slice(&line[..most]);
     if syslog.network == Network::Tcp {
         out.push(b'\n');
@@ -146,13 +163,14 @@ fn host_name() -> String {
 }
 
 impl Write for Sender {
-    /// Takes whole lines. A line that cannot be sent over TCP fails them all: how many of them arrived is not known.
+    /// Takes whole lines. Over TCP one that cannot be sent fails them all, over UDP itself alone.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let now = Local::now();
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            self.send(line, now)?;
+        let sent = self.send_all(lines);
+        if sent.is_err() {
+            // The server's name may lead elsewhere by now.
+            self.line = None;
         }
-        Ok(lines.len())
+        sent.map(|()| lines.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -222,6 +240,29 @@ mod tests {
             let size = server.recv(&mut got).unwrap();
             assert_eq!(parts(&got[..size]), (head(), text.into()));
         }
+    }
+
+    #[test]
+    fn a_datagram_that_does_not_go_costs_itself_alone() {
+        let server = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut sender = Sender::new(syslog(server.local_addr().unwrap(), Network::Udp));
+        // One that is larger than a datagram may be is cut.
+        let long = "x".repeat(100_000);
+        sender.write_all(format!("one\n{long}\nthree\n").as_bytes()).unwrap();
+        let mut got = vec![0; 2 * LARGEST_DATAGRAM];
+        let sizes = [(); 3].map(|()| server.recv(&mut got).unwrap());
+        assert_eq!(sizes[1], LARGEST_DATAGRAM);
+        assert_eq!(parts(&got[..sizes[2]]).1, "three");
+
+        let nobody = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let mut sender = Sender::new(syslog(nobody.local_addr().unwrap(), Network::Udp));
+        sender.write_all(b"taken\n").unwrap();
+        drop(nobody);
+        // The system says of the first one that nobody was there when the second is sent, and takes the third again.
+        let lost = sender.write(b"one\ntwo\nthree\n").unwrap_err();
+        let lost = lost.get_ref().and_then(|error| error.downcast_ref::<LostLines>()).unwrap().0;
+        assert!((1..3).contains(&lost), "{lost}");
     }
 
     #[test]
