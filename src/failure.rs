@@ -215,6 +215,12 @@ impl Failure {
         }
     }
 
+    /// Whether it says only that nobody answers there, and nothing about who is there.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        matches!(self.root(), Self::Dial(_) | Self::Refused(Refusal::TimedOut))
+    }
+
     /// The one table: retry, fate, proof, counter, reason.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

@@ -164,7 +164,7 @@ async fn run(parsed: Parsed, path: Option<PathBuf>, read_at: SystemTime, log: &G
         Some(asked) => Some(asked),
         None => tokio::select! {
             (asked, _) = signals.next() => Some(asked),
-            () = router.bus_lost() => None,
+            () = router.lost() => None,
             () = router.doors_lost() => None,
         },
     };

@@ -106,8 +106,8 @@ fn https(key: &'static str, text: &str, port: u16, tls: Arc<ClientConfig>) -> Re
     Ok(Https { origin, tls: tls::Renewed::new(tls) })
 }
 
-/// Fills `table` from the Routing API, if the configuration names one. A router that is `warm` starts without the list:
-/// the routes of a former process are worth more than no router.
+/// Fills `table` from the Routing API, if the configuration names one. A router that is `warm` does not wait for
+/// the list: the routes of a former process are worth more than no router.
 ///
 /// # Errors
 /// A key that cannot be used, or no list.
@@ -127,9 +127,10 @@ pub(super) async fn connect(
     }
     let subscriber = Subscriber::new(Arc::clone(table), translate::policy(config));
     let feed = RoutingApi::new(settings, subscriber, Arc::clone(metrics), Arc::clone(clock));
-    match feed.fetch().await {
-        Err(error) if warm => tracing::error!(target: "route-fetcher", %error, "routing-api-connection-failed"),
-        fetched => fetched?,
+    if warm {
+        feed.fetch_soon();
+    } else {
+        feed.fetch().await?;
     }
     Ok(Some(feed))
 }

@@ -28,12 +28,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{error::StartError, expiry::ends as certificate_ends, preflight::preflight, reload::Source};
 use self::{
-    group::{Group, Member},
+    group::{Alarm, Group, Member},
     parts::{BusWork, Parts, listen},
     services::Services,
 };
@@ -53,7 +53,8 @@ use crate::{
     upstream::dialers::Dialers,
 };
 
-/// How long the writers of logs may take to write what is queued at the end.
+/// How long the writers of logs may take to write what is queued at the end, and each part to leave. A disk that hangs
+/// must not keep the process.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Where a router listens.
@@ -87,6 +88,7 @@ pub struct Bound {
     config: Config,
     parts: Parts,
     entry: Arc<Entry>,
+    inner_door: Option<std::net::TcpListener>,
     /// The table holds what a former process knew.
     warm: bool,
 }
@@ -144,14 +146,13 @@ impl Router {
         let snapshot = config.snapshot.file.clone().map(Snapshot::at);
         let restored = snapshot.as_ref().map_or(0, |snapshot| warm::restore(snapshot, &mut subscriber, clock()));
         let (settings, bus) = (translate::link(&config, nats.as_ref())?, Arc::new(BusState::new()));
-        let link = match Link::connect(&settings, Arc::clone(&clock), &bus).await {
-            // The routes of a former process are worth more than no router.
-            Err(error) if restored > 0 => {
-                tracing::error!(target: "nats", %error, "nats-connection-error");
-                bus.lose(clock());
-                None
-            }
-            connected => Some(connected?),
+        tracing::info!("setting-up-nats-connection");
+        let link = if restored > 0 {
+            // What a former process knew is served before the bus answers, however long that takes.
+            bus.lose(clock());
+            None
+        } else {
+            Some(Link::connect(&settings, Arc::clone(&clock), &bus).await?)
         };
         let metrics = Metrics::with(translate::workers(&config), measures);
         let feed = fetcher::connect(&config, &table, &metrics, &clock, restored > 0).await?;
@@ -162,7 +163,7 @@ impl Router {
             metrics.follow_access_log(log.dropped());
         }
 
-        let (lost, bus_lost) = watch::channel(false);
+        let alarm = Alarm::new(Arc::clone(&metrics));
         let mut parts = Parts {
             addresses: Addresses::default(),
             table,
@@ -181,11 +182,13 @@ impl Router {
             runtimes,
             stop,
             tasks,
-            group: Group::default(),
-            bus_lost,
+            group: Group::new(alarm.clone()),
+            alarm,
+            bus: Arc::clone(&bus),
         };
         parts.report_to_metron();
         let (reload, asks) = Reload::channel();
+        let inner_door = parts.inner_door(&config)?;
         let [health_tls, metrics_tls] = parts.open_admin(&config, reload)?;
         let greeting =
             Greeting::new(config.index, own_ip, config.start_response_delay_interval, config.droplet_stale_threshold);
@@ -213,8 +216,8 @@ impl Router {
         let table = Arc::clone(&parts.table);
         let active_apps = config.publish_active_apps_interval.map(|every| ActiveApps { table, every });
         let role = Role { subscriber, greeting, ring: Ring::default(), active_apps };
-        parts.start_group(feed, BusWork { link, settings, state: bus, role, component, clock, lost });
-        Ok(Bound { config, parts, entry, warm: restored > 0 })
+        parts.start_group(feed, BusWork { link, settings, state: bus, role, component, clock });
+        Ok(Bound { config, parts, entry, inner_door, warm: restored > 0 })
     }
 
     /// Where it listens.
@@ -235,12 +238,9 @@ impl Router {
         &self.parts.metrics
     }
 
-    /// Waits until the bus is lost for good, which the router does not outlive.
-    pub async fn bus_lost(&self) {
-        let mut lost = self.parts.bus_lost.clone();
-        if lost.wait_for(|lost| *lost).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    /// Waits until something is lost that the router does not outlive: the bus for good, or a part that panicked.
+    pub async fn lost(&self) {
+        self.parts.alarm.raised().await;
     }
 
     /// Waits until nothing is accepted any more, which happens by itself only if a listener fails.
@@ -298,11 +298,11 @@ impl Router {
         }
         let Parts { access_log, metron, stop, tasks, group, .. } = self.parts;
         stop.cancel();
-        for task in tasks {
-            let _ = task.await;
-        }
         if let Some(workers) = Arc::into_inner(self.workers) {
             let _ = tokio::task::spawn_blocking(move || workers.join()).await;
+        }
+        for task in tasks {
+            let _ = timeout(LAST_LINES, task).await;
         }
         if let Some(log) = access_log {
             log.flush(LAST_LINES);
@@ -313,7 +313,7 @@ impl Router {
         let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         tracing::info!(target: "router", took, "gorouter.stopped");
         Member::Router.log_exit();
-        group.stop().await;
+        group.stop(LAST_LINES).await;
     }
 }
 
@@ -329,14 +329,11 @@ impl Bound {
     /// # Errors
     /// A port is taken, or the system gives no threads.
     pub async fn open(self) -> Result<Router, StartError> {
-        let Self { config, mut parts, entry, warm } = self;
-        let delay = if warm { Duration::ZERO } else { config.start_response_delay_interval };
-        tracing::debug!(
-            target: "router",
-            sleep_time_seconds = delay.as_secs_f64(),
-            "Sleeping before returning success on /health endpoint to preload routing table"
-        );
-        tokio::time::sleep(delay).await;
+        let Self { config, mut parts, entry, inner_door, warm } = self;
+        let delay = config.start_response_delay_interval;
+        if !warm {
+            warm::preload(delay).await;
+        }
 
         let mut doors = Vec::new();
         match config.http_port() {
@@ -358,7 +355,6 @@ impl Bound {
             None => tracing::info!(target: "router", "tls-listener-not-enabled"),
         }
 
-        let inner_door = parts.inner_door(&config)?;
         let closing = Stopping::new();
         let doorways = parts.doorways(&config, &entry, &closing);
         let workers = Arc::new(
@@ -373,8 +369,13 @@ impl Bound {
             // Its end is the end of all, should it come by itself.
             acceptors.push(start(vec![(listener, Door::Inner)], &inside, accepting.clone().drop_guard())?);
         }
-        parts.readiness.open();
         tracing::info!(target: "router", "gorouter.started");
+        if warm {
+            let (readiness, bus) = (parts.readiness.clone(), Arc::clone(&parts.bus));
+            parts.spawn(warm::report_healthy(readiness, bus, delay, parts.stop.clone()));
+        } else {
+            parts.readiness.open();
+        }
         Ok(Router { config, parts, workers, acceptors, accepting, inside, accepted, closing })
     }
 }

@@ -7,16 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    net::TcpListener,
-    sync::{oneshot, watch},
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Addresses, StartError,
-    group::{Group, Member},
+    group::{Alarm, Group, Member},
     metron,
     services::Services,
     status, translate, warm,
@@ -75,7 +71,8 @@ pub(super) struct Parts {
     pub(super) stop: CancellationToken,
     pub(super) tasks: Vec<JoinHandle<()>>,
     pub(super) group: Group,
-    pub(super) bus_lost: watch::Receiver<bool>,
+    pub(super) alarm: Alarm,
+    pub(super) bus: Arc<BusState>,
 }
 
 /// What listening to the bus takes.
@@ -88,7 +85,6 @@ pub(super) struct BusWork {
     /// What is told to whoever looks for components.
     pub(super) component: Option<Component>,
     pub(super) clock: Clock,
-    pub(super) lost: watch::Sender<bool>,
 }
 
 impl Parts {
@@ -153,7 +149,9 @@ impl Parts {
         let (regular, once) = (pruner(), pruner());
         if let Some(every) = config.prune_stale_droplets_interval {
             let (metrics, stop, clock) = (Arc::clone(&self.metrics), self.stop.clone(), Arc::clone(clock));
-            self.spawn(async move { regular.run(every, &metrics, &clock, stop).await });
+            // Without it plain endpoints would never age out, and lead to whoever has their port by then.
+            let pruning = async move { regular.run(every, &metrics, &clock, stop).await };
+            self.tasks.push(tokio::spawn(self.alarm.clone().watch(pruning)));
         }
         if warm {
             let (metrics, stop, clock) = (Arc::clone(&self.metrics), self.stop.clone(), Arc::clone(clock));
@@ -183,7 +181,7 @@ impl Parts {
     }
 
     fn listen_to_bus(&mut self, work: BusWork) {
-        let BusWork { link, settings, state, role, component, clock, lost } = work;
+        let BusWork { link, settings, state, role, component, clock } = work;
         let metrics = Arc::clone(&self.metrics);
         let (closed, hears) = oneshot::channel();
         self.group.start(Member::Subscriber, async move |stop| {
@@ -203,14 +201,15 @@ impl Parts {
                 never = told => match never {},
             };
             if let Err(error) = ended {
-                // At the stop the monitor is gone already, and nobody has to know.
+                // At the stop the monitor has gone already, and nobody has to know.
                 let _ = closed.send(error);
             }
         });
+        let alarm = self.alarm.clone();
         self.group.start(Member::NatsMonitor, async move |stop| {
             if let Some(Ok(error)) = stop.run_until_cancelled(hears).await {
                 tracing::error!(target: "NATSMonitor", %error, "nats-connection-closed");
-                let _ = lost.send(true);
+                alarm.raise();
             }
         });
     }
@@ -234,6 +233,7 @@ impl Parts {
                 services: self.services.as_ref().map(|services| services.ways(config, limits)),
                 settings: Arc::clone(&settings),
                 recorder: Arc::new(recorder),
+                bus: config.suspend_pruning_if_nats_unavailable.then(|| Arc::clone(&self.bus)),
                 origin: self.origin,
                 leaving: self.leaving.clone(),
                 drain: self.tunnels.clone(),
@@ -277,8 +277,9 @@ impl Parts {
         Ok((admin::Port { listener, tls, limits: admin::Limits::default(), stop: self.stop.clone() }, bound))
     }
 
+    /// Sets something to work that the router can do without.
     pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.push(tokio::spawn(task));
+        self.tasks.push(tokio::spawn(self.alarm.clone().note(task)));
     }
 }
 

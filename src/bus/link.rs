@@ -11,7 +11,7 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -79,6 +79,14 @@ impl Default for LinkSettings {
     }
 }
 
+impl LinkSettings {
+    /// Time between two pings, and between two reminders that the connection is still lost.
+    #[must_use]
+    pub fn reminders(&self) -> Duration {
+        if self.ping_interval.is_zero() { NO_PINGS } else { self.ping_interval }
+    }
+}
+
 impl fmt::Debug for LinkSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LinkSettings")
@@ -143,8 +151,7 @@ impl Link {
         let turns = Arc::new(Turns::new(&settings.servers));
         let servers = addresses(&turns)?;
         let signals = Arc::new(Signals::default());
-        let ping_interval = if settings.ping_interval.is_zero() { NO_PINGS } else { settings.ping_interval };
-        tracing::info!("setting-up-nats-connection");
+        let ping_interval = settings.reminders();
         let options = options(settings, &turns, &signals).ping_interval(ping_interval);
         let client = first_connection(&servers, &options, &turns).await?;
         turns.settle();
@@ -259,10 +266,26 @@ struct Signals {
     lame: Notify,
     /// The server at the far end is about to close.
     is_lame: AtomicBool,
+    /// What the last try to connect again met, so that it is told once.
+    told: Mutex<Option<String>>,
 }
 
 impl Signals {
-    fn note(&self, event: &Event) {
+    /// An error of the library's or of the server's: without it nobody would know why a connection does not come back.
+    fn tell(&self, error: String, turns: &Turns) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.as_ref() != Some(&error) {
+            tracing::error!(target: "nats", error, host = %turns.current(), "nats-connection-error");
+            *told = Some(error);
+        }
+    }
+
+    fn note(&self, event: &Event, turns: &Turns) {
+        match event {
+            Event::ServerError(error) => self.tell(error.to_string(), turns),
+            Event::ClientError(error) => self.tell(error.to_string(), turns),
+            _ => {}
+        }
         match event {
             Event::SlowConsumer(_) => {
                 self.overflowed.fetch_add(1, Relaxed);
@@ -273,6 +296,7 @@ impl Signals {
             }
             // Whatever was said before was said by another server.
             Event::Connected | Event::Disconnected => {
+                *self.told.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 self.is_lame.store(false, Relaxed);
                 self.nudge.notify_one();
             }
@@ -290,6 +314,7 @@ fn addresses(turns: &Turns) -> Result<Vec<ServerAddr>, LinkError> {
 
 fn options(settings: &LinkSettings, turns: &Arc<Turns>, signals: &Arc<Signals>) -> ConnectOptions {
     let (turns, signals) = (Arc::clone(turns), Arc::clone(signals));
+    let tried = Arc::clone(&turns);
     let options = ConnectOptions::new()
         .name("trueroute")
         .max_reconnects(None)
@@ -303,7 +328,7 @@ fn options(settings: &LinkSettings, turns: &Arc<Turns>, signals: &Arc<Signals>) 
             async move { chosen.map(|addr| ReconnectToServer { addr, delay }) }
         })
         .event_callback(move |event| {
-            signals.note(&event);
+            signals.note(&event, &tried);
             async {}
         });
     let options = match &settings.tls {

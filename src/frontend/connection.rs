@@ -160,6 +160,7 @@ mod tests {
             services: None,
             settings: Arc::new(settings),
             recorder: Arc::new(Recorder::counting(Metrics::new(1, Buckets::default()).shard(0))),
+            bus: None,
             origin: Instant::now(),
             leaving: Stopping::new(),
             drain: Drain::new(),

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpStream},
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -67,9 +67,14 @@ impl Workers {
     /// Gives a connection to the next worker in turn.
     pub fn hand_over(&self, socket: TcpStream, from: SocketAddr, door: Door) {
         let next = self.next.fetch_add(1, Relaxed) % self.hands.len().max(1);
-        if let Some(hand) = self.hands.get(next) {
-            // A worker that is gone takes its connections with it: the process is about to end.
-            let _ = hand.send(Arrival { socket, from, door, token: self.connections.token() });
+        let (before, from_next) = self.hands.split_at(next);
+        let mut arrival = Arrival { socket, from, door, token: self.connections.token() };
+        for hand in from_next.iter().chain(before) {
+            match hand.send(arrival) {
+                Ok(()) => return,
+                // That worker has gone, which no client has to suffer from.
+                Err(back) => arrival = back.0,
+            }
         }
     }
 
@@ -107,7 +112,7 @@ async fn work(doorway: Arc<Doorway>, mut arrivals: UnboundedReceiver<Arrival>, c
             },
             _ = ticks.tick() => {
                 count = count.wrapping_add(1);
-                tick(&doorway, count);
+                outlive(&doorway, || tick(&doorway, count));
             }
         }
     }
@@ -125,6 +130,14 @@ fn tick(doorway: &Doorway, count: u32) {
         if closing {
             doorway.roster.finish_all();
         }
+    }
+}
+
+/// Runs a part of the worker's own work; a panic in it is counted and logged, and the worker goes on.
+fn outlive(doorway: &Doorway, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        doorway.proxy.recorder.shard.count(Tally::Panic);
+        panics::taken().log();
     }
 }
 

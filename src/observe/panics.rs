@@ -6,8 +6,10 @@
 use std::{
     backtrace::Backtrace,
     cell::RefCell,
-    panic::{PanicHookInfo, set_hook, take_hook},
+    panic::{AssertUnwindSafe, PanicHookInfo, set_hook, take_hook},
 };
+
+use futures_util::FutureExt;
 
 /// A panic, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,15 @@ impl Panicked {
         let Self { host, error, stacktrace } = self;
         tracing::error!(target: "proxy", host, error, stacktrace, "panic-check");
     }
+}
+
+/// Runs a part of the process to its end, and says whether that was a panic, which is logged then.
+pub async fn confine(work: impl Future<Output = ()>) -> bool {
+    let panicked = AssertUnwindSafe(work).catch_unwind().await.is_err();
+    if panicked {
+        taken().log();
+    }
+    panicked
 }
 
 thread_local! {

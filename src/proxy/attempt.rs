@@ -170,7 +170,12 @@ impl Proxy {
         }
         let reset = matches!(failed.failure.root(), Failure::Reset(_) | Failure::Refused(Refusal::Reset));
         let refused = failed.facts.unproven && reset && lease.suspect(now);
-        let fate = if refused { Fate::Prune } else { verdict.fate };
+        let fate = match verdict.fate {
+            _ if refused => Fate::Prune,
+            // Nobody would bring it back, and a network that is down says the same of every endpoint.
+            Fate::Prune if failed.failure.is_absence() && self.is_cut_off() => Fate::Mark,
+            fate => fate,
+        };
         match self.table.report(pool, lease, fate, now) {
             Reported::Pruned => {
                 exchange.shard().pruned();
@@ -194,6 +199,11 @@ impl Proxy {
             ),
             Reported::Kept => {}
         }
+    }
+
+    /// Whether the table is kept as it is because the bus is away.
+    fn is_cut_off(&self) -> bool {
+        self.bus.as_ref().is_some_and(|bus| bus.standing().lost.is_some())
     }
 
     /// Remembers what a connection that was just made has proven.

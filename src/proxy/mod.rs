@@ -32,6 +32,7 @@ use self::{
     rules::Rules,
 };
 use crate::{
+    bus::state::BusState,
     failure::{Counter, Failure},
     headers::{client_cert::ClientCert, forwarded::ProtoPolicy, hop_by_hop, noted::Noted, sticky},
     lifecycle::{Drain, Stopping},
@@ -108,6 +109,8 @@ pub struct Proxy {
     pub settings: Arc<Settings>,
     /// Where exchanges are recorded.
     pub recorder: Arc<Recorder>,
+    /// How the bus stands, where endpoints are kept while it is away; none where they are not.
+    pub bus: Option<Arc<BusState>>,
     /// The origin of [`Moment`]s.
     pub origin: Instant,
     /// Whether clients are asked to leave.

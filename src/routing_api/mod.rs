@@ -150,6 +150,11 @@ impl RoutingApi {
         }
     }
 
+    /// Has [`RoutingApi::run`] begin with a list.
+    pub fn fetch_soon(&self) {
+        self.again.notify_one();
+    }
+
     /// Applies the list of all routes.
     ///
     /// # Errors

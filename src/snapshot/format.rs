@@ -3,6 +3,8 @@
 //! Pure. The lines are what components send on the bus, so that what is read passes the same checks as what is heard,
 //! and a file of another version can be told from a damaged one.
 
+use std::io::{self, Seek, Write};
+
 use aws_lc_rs::digest;
 
 /// The first word of every snapshot.
@@ -27,23 +29,36 @@ pub enum Unusable {
     Torn,
 }
 
-/// A snapshot of these registration messages.
-#[must_use]
-pub fn encode(messages: &[String]) -> Vec<u8> {
-    let mut body = String::with_capacity(messages.iter().map(|message| message.len() + 1).sum());
-    for message in messages {
-        body.push_str(message);
-        body.push('\n');
+/// Writes a snapshot of these registration messages and returns its size in bytes. The head comes last: none of the
+/// messages has to be kept for it.
+///
+/// # Errors
+/// What the writer says.
+pub fn write(out: &mut (impl Write + Seek), messages: impl Iterator<Item = String>) -> io::Result<u64> {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    out.write_all(head(&[0; digest::SHA256_OUTPUT_LEN]).as_bytes())?;
+    for mut message in messages {
+        message.push('\n');
+        hash.update(message.as_bytes());
+        out.write_all(message.as_bytes())?;
     }
-    let head = format!("{NAME} {VERSION} {}\n", checksum(body.as_bytes()));
-    [head.as_bytes(), body.as_bytes()].concat()
+    let size = out.stream_position()?;
+    out.rewind()?;
+    out.write_all(head(hash.finish().as_ref()).as_bytes())?;
+    Ok(size)
 }
 
-/// The registration messages of a snapshot, in its order.
+/// Whether `bytes` are the begin of a snapshot, of whatever version.
+#[must_use]
+pub fn is_ours(bytes: &[u8]) -> bool {
+    bytes.strip_prefix(NAME.as_bytes()).is_some_and(|rest| rest.starts_with(b" "))
+}
+
+/// Where the messages of a snapshot begin.
 ///
 /// # Errors
 /// Says what the bytes are instead.
-pub fn decode(bytes: &[u8]) -> Result<impl Iterator<Item = &[u8]>, Unusable> {
+pub fn check(bytes: &[u8]) -> Result<usize, Unusable> {
     let end = memchr::memchr(b'\n', bytes).ok_or(Unusable::Foreign)?;
     let head = str::from_utf8(&bytes[..end]).map_err(|_| Unusable::Foreign)?;
     let (version, sum) = head
@@ -56,17 +71,26 @@ pub fn decode(bytes: &[u8]) -> Result<impl Iterator<Item = &[u8]>, Unusable> {
         Ok(found) => return Err(Unusable::Version { found }),
         Err(_) => return Err(Unusable::Foreign),
     }
-    let body = &bytes[end + 1..];
-    if checksum(body) != sum {
+    let begin = end + 1;
+    if hexadecimal(digest::digest(&digest::SHA256, &bytes[begin..]).as_ref()) != sum {
         return Err(Unusable::Torn);
     }
-    Ok(body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()))
+    Ok(begin)
 }
 
-/// SHA-256, in hexadecimal digits.
-fn checksum(bytes: &[u8]) -> String {
+/// The messages in what follows the head.
+pub fn messages(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+}
+
+/// Of the same length whatever the checksum, so that it can be written over.
+fn head(sum: &[u8]) -> String {
+    format!("{NAME} {VERSION} {}\n", hexadecimal(sum))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    digest::digest(&digest::SHA256, bytes).as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -78,8 +102,16 @@ mod tests {
 
     use super::*;
 
+    fn encode(messages: &[String]) -> Vec<u8> {
+        let mut out = io::Cursor::new(Vec::new());
+        let size = write(&mut out, messages.iter().cloned()).unwrap();
+        assert_eq!(size, out.get_ref().len() as u64);
+        out.into_inner()
+    }
+
     fn read(bytes: &[u8]) -> Result<Vec<String>, Unusable> {
-        decode(bytes).map(|lines| lines.map(|line| String::from_utf8(line.to_vec()).unwrap()).collect())
+        let begin = check(bytes)?;
+        Ok(messages(&bytes[begin..]).map(|line| String::from_utf8(line.to_vec()).unwrap()).collect())
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod odd;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, BufWriter, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -61,40 +61,66 @@ impl Snapshot {
         &self.path
     }
 
-    /// The registration messages of the last snapshot; none where there is no file yet.
+    /// The last snapshot; none where there is no file yet.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
-    pub fn load(&self) -> Result<Vec<Vec<u8>>, LoadError> {
+    pub fn load(&self) -> Result<Option<Loaded>, LoadError> {
         let bytes = match read(&self.path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(LoadError::Unreadable { path: self.path.clone(), source }),
         };
-        match format::decode(&bytes) {
-            Ok(messages) => Ok(messages.map(<[u8]>::to_vec).collect()),
+        match format::check(&bytes) {
+            Ok(begin) => Ok(Some(Loaded { bytes, begin })),
             Err(why) => Err(LoadError::Unusable { path: self.path.clone(), why }),
         }
     }
 
-    /// Replaces the snapshot by one of these messages. A reader, or a crash, meets the old one or the new one, never
-    /// a part of either. Blocks on the disk.
+    /// Replaces the snapshot by one of these messages, and returns its size in bytes. A reader, or a crash, meets the
+    /// old one or the new one, never a part of either. Blocks on the disk.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn store(&self, messages: &[String]) -> io::Result<()> {
+    /// What the system says; also where the file is something else, which somebody may want to keep.
+    pub fn store(&self, messages: impl Iterator<Item = String>) -> io::Result<u64> {
+        if is_something_else(&self.path) {
+            return Err(io::Error::other("the file is something else, and is left as it is"));
+        }
         let mut beside = self.path.clone().into_os_string();
         beside.push(".new");
         let beside = PathBuf::from(beside);
-        let written = write(&beside, &format::encode(messages)).and_then(|()| fs::rename(&beside, &self.path));
-        if written.is_err() {
+        let written = write(&beside, messages).and_then(|size| fs::rename(&beside, &self.path).map(|()| size));
+        let Ok(size) = written else {
             let _ = fs::remove_file(&beside);
             return written;
-        }
+        };
         // The new name must survive a power cut as well as the bytes.
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        File::open(folder)?.sync_all()?;
+        Ok(size)
     }
+}
+
+/// What a file held.
+#[derive(Debug)]
+pub struct Loaded {
+    bytes: Vec<u8>,
+    begin: usize,
+}
+
+impl Loaded {
+    /// The registration messages, in their order.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        format::messages(&self.bytes[self.begin..])
+    }
+}
+
+/// Whether a name leads to something that is no snapshot of any version, and not empty either. `snapshot.file` may name
+/// the wrong file.
+fn is_something_else(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut begin));
+    read.is_ok() && !begin.is_empty() && !format::is_ours(&begin)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -109,15 +135,17 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Instance ids and addresses are nobody else's business: the file is its owner's alone.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+fn write(path: &Path, messages: impl Iterator<Item = String>) -> io::Result<u64> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = BufWriter::new(file);
+    let size = format::write(&mut file, messages)?;
+    file.into_inner()?.sync_all()?;
+    Ok(size)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{iter, os::unix::fs::PermissionsExt};
 
     use trueroute_testkit::Tempdir;
 
@@ -127,12 +155,12 @@ mod tests {
     fn what_was_stored_is_loaded_and_nothing_is_left_beside_it() {
         let dir = Tempdir::new().unwrap();
         let snapshot = Snapshot::at(dir.path().join("routes"));
-        assert!(snapshot.load().unwrap().is_empty(), "there is none yet");
-        for messages in [vec!["{}".to_owned()], vec!["{\"a\":1}".to_owned(), "{}".to_owned()]] {
-            snapshot.store(&messages).unwrap();
-            let loaded: Vec<String> =
-                snapshot.load().unwrap().into_iter().map(|m| String::from_utf8(m).unwrap()).collect();
-            assert_eq!(loaded, messages);
+        assert!(snapshot.load().unwrap().is_none(), "there is none yet");
+        for messages in [&["{}"][..], &["{\"a\":1}", "{}"]] {
+            let size = snapshot.store(messages.iter().map(ToString::to_string)).unwrap();
+            assert_eq!(size, fs::metadata(snapshot.path()).unwrap().len());
+            let loaded = snapshot.load().unwrap().unwrap();
+            assert!(loaded.messages().eq(messages.iter().map(|message| message.as_bytes())));
         }
         let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["routes"]);
@@ -160,11 +188,29 @@ mod tests {
     fn a_folder_that_is_gone_is_an_error_and_the_old_file_stays() {
         let dir = Tempdir::new().unwrap();
         let gone = Snapshot::at(dir.path().join("gone/routes"));
-        assert_eq!(gone.store(&[]).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(gone.store(iter::empty()).unwrap_err().kind(), io::ErrorKind::NotFound);
         let snapshot = Snapshot::at(dir.path().join("routes"));
-        snapshot.store(&["{}".to_owned()]).unwrap();
+        snapshot.store(iter::once("{}".to_owned())).unwrap();
         fs::create_dir(dir.path().join("routes.new")).unwrap();
-        assert!(snapshot.store(&[]).is_err());
-        assert_eq!(snapshot.load().unwrap().len(), 1);
+        assert!(snapshot.store(iter::empty()).is_err());
+        assert_eq!(snapshot.load().unwrap().unwrap().messages().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_something_else_is_not_written_over() {
+        let dir = Tempdir::new().unwrap();
+        let snapshot = Snapshot::at(dir.path().join("file"));
+        for (bytes, replaced) in [
+            (&b""[..], true),
+            (b"trueroute-snapshot 1 00\n{}\n", true),
+            (b"trueroute-snapshot 2 00\n", true),
+            (b"trueroute-snapshotter\n", false),
+            (b"x", false),
+        ] {
+            fs::write(snapshot.path(), bytes).unwrap();
+            let stored = snapshot.store(iter::empty());
+            assert_eq!(stored.is_ok(), replaced, "{stored:?}");
+            assert_eq!(fs::read(snapshot.path()).unwrap() == bytes, !replaced);
+        }
     }
 }

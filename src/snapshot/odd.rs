@@ -90,7 +90,7 @@ proptest! {
         prop_assert_eq!(&row["server_cert_domain_san"], &unless_empty(san));
 
         let (again, mut bus) = table();
-        let snapshot = messages(&there.listing());
+        let snapshot: Vec<String> = messages(&there.listing()).collect();
         prop_assert_eq!(snapshot.iter().map(|message| bus.restore(message.as_bytes(), Moment::default())).sum::<usize>(), 1);
         let (first, second) = (only_endpoint(&there), only_endpoint(&again));
         prop_assert_eq!((first.app_id(), first.instance_id(), first.instance_index()), (app, instance, index));

@@ -95,6 +95,28 @@ async fn while_the_bus_is_away_routes_stay_and_its_return_makes_them_fresh() {
     assert_eq!(router.get("plain.outage", "/").await.status, 200);
 }
 
+/// A registration that would bring an endpoint back can't come, so only what proves that somebody else is there takes one
+/// out. Why the bus does not come back is told, too.
+#[tokio::test]
+async fn while_the_bus_is_away_an_endpoint_that_cannot_be_reached_rests() {
+    let scene = Scene::new();
+    let router = hasty(&scene).set("suspend_pruning_if_nats_unavailable", true).spawn().await;
+    let app = router.instance("app").uri("away.outage").register().await;
+    let taken = router.instance("taken").uri("taken.outage").register().await;
+    scene.bus.die();
+    let said = router.line("nats-connection-error").await;
+    assert!(said.field("error").as_str().is_some_and(|error| !error.is_empty()), "{said:?}");
+    router.line("prune-suspended").await;
+    app.die();
+    assert_eq!(router.get("away.outage", "/").await.status, 502);
+    app.revive();
+    assert_eq!(router.get("away.outage", "/").await.header("x-app"), Some("app"));
+    taken.die();
+    let _other = router.instance("other").port(taken.addr().port()).start().await;
+    assert_eq!(router.get("taken.outage", "/").await.status, 503);
+    assert_eq!(router.addresses("taken.outage").await, [""; 0], "who is somebody else goes");
+}
+
 #[tokio::test]
 async fn without_suspension_an_outage_costs_plain_routes() {
     let scene = Scene::new();

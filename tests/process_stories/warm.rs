@@ -1,8 +1,13 @@
 //! The warm start: a process that was killed, and the bus is away.
 
-use std::{path::Path, time::Instant};
+use std::{
+    net::TcpListener,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use trueroute_testkit::{Bus, Nats, Tempdir, eventually};
+use serde_json::json;
+use trueroute_testkit::{Bus, Nats, ReservedPort, Tempdir, eventually, pki::Authority};
 
 use super::support::{PATIENCE, RouterBuilder, Scene};
 
@@ -35,7 +40,8 @@ async fn killed_and_started_again_without_a_bus_it_serves_at_once_and_learns_whe
     assert_eq!(second.get("app.example.com", "/").await.header("x-app"), Some("app"));
 
     println!("first answer {} ms after the start", begun.elapsed().as_millis());
-    assert_eq!((app.requests(), second.health().await), (1, 200));
+    assert_eq!(app.requests(), 1);
+    eventually(PATIENCE, async || second.health().await == 200).await;
     assert_eq!(second.get("plain.example.com", "/").await.status, 404, "nobody proves who is there now");
     assert_eq!(second.line("snapshot-loaded").await.field("endpoints"), 1);
     second.line("nats-connection-error").await;
@@ -45,6 +51,57 @@ async fn killed_and_started_again_without_a_bus_it_serves_at_once_and_learns_whe
     let late = second.instance("late").uri("late.example.com").register().await;
     assert_eq!(second.get("late.example.com", "/").await.header("x-app"), Some("late"));
     drop((plain, late));
+}
+
+/// Neither servers that accept and say nothing nor a Routing API without tokens keep what is known from being served.
+#[tokio::test]
+async fn it_waits_for_nobody() {
+    let (scene, dir) = (Scene::over(Bus::Small(Nats::start())), Tempdir::new().unwrap());
+    let file = dir.path().join("routes");
+    let first = router(&scene, &file).set("start_response_delay_interval", "0s").spawn().await;
+    let _app = first.instance("app").uri("app.example.com").register().await;
+    holds(&file, 1).await;
+    first.signal("KILL");
+
+    let silent = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    let hosts =
+        silent.each_ref().map(|server| json!({"hostname": "127.0.0.1", "port": server.local_addr().unwrap().port()}));
+    let (nobody, ca) = (ReservedPort::new(), Authority::new("api"));
+    let own = ca.router_client("router").issue();
+    let begun = Instant::now();
+    let second = router(&scene, &file)
+        .set("nats.hosts", json!(hosts))
+        .set(
+            "routing_api",
+            json!({"uri": "https://127.0.0.1", "port": nobody.port(), "ca_certs": ca.pem(),
+            "cert_chain": own.chain_pem, "private_key": own.key_pem}),
+        )
+        .set(
+            "oauth",
+            json!({"token_endpoint": "127.0.0.1", "port": nobody.port(), "client_name": "c",
+            "client_secret": "s", "skip_ssl_validation": true}),
+        )
+        .spawn()
+        .await;
+    assert_eq!(second.get("app.example.com", "/").await.header("x-app"), Some("app"));
+    // A try at one of the three servers alone would take two seconds.
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    eventually(PATIENCE, async || second.health().await == 200).await;
+}
+
+/// What is not in the file comes with the registrations, and until then another router serves it better.
+#[tokio::test]
+async fn with_a_bus_it_serves_at_once_and_is_healthy_when_the_table_has_filled() {
+    let (scene, dir) = (Scene::over(Bus::Small(Nats::start())), Tempdir::new().unwrap());
+    let file = dir.path().join("routes");
+    let first = router(&scene, &file).set("start_response_delay_interval", "0s").spawn().await;
+    let _app = first.instance("app").uri("app.example.com").register().await;
+    holds(&file, 1).await;
+    first.signal("KILL");
+    let second = router(&scene, &file).spawn().await;
+    assert_eq!(second.get("app.example.com", "/").await.status, 200);
+    let said = second.line("Sleeping before returning success on /health endpoint to preload routing table").await;
+    assert_eq!((said.field("sleep_time_seconds"), second.health().await), (&json!(3600), 503));
 }
 
 #[tokio::test]
@@ -67,7 +124,7 @@ async fn what_nobody_confirms_is_forgotten_in_time() {
 async fn a_file_that_cannot_be_used_is_told_and_ignored() {
     let (scene, dir) = (Scene::over(Bus::Small(Nats::start())), Tempdir::new().unwrap());
     let file = dir.path().join("routes");
-    for junk in ["", "something else", "trueroute-snapshot 2 00\n", "trueroute-snapshot 1 00\n{}\n"] {
+    for junk in ["", "trueroute-snapshot 2 00\n", "trueroute-snapshot 1 00\n{}\n"] {
         std::fs::write(&file, junk).unwrap();
         let router = router(&scene, &file).set("start_response_delay_interval", "0s").spawn().await;
         let said = router.line("snapshot-not-loaded").await;
@@ -76,4 +133,10 @@ async fn a_file_that_cannot_be_used_is_told_and_ignored() {
         assert_eq!(router.get("app.example.com", "/").await.status, 200);
         holds(&file, 1).await;
     }
+    std::fs::write(&file, "somebody's notes").unwrap();
+    let router = router(&scene, &file).set("start_response_delay_interval", "0s").spawn().await;
+    router.line("snapshot-not-loaded").await;
+    let _app = router.instance("app").uri("app.example.com").register().await;
+    router.line("snapshot-not-written").await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's notes");
 }
