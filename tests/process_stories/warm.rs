@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 use trueroute_testkit::{Bus, Nats, ReservedPort, Tempdir, eventually, pki::Authority};
 
-use super::support::{PATIENCE, RouterBuilder, Scene};
+use super::support::{Instance, PATIENCE, RouterBuilder, Scene};
 
 fn router(scene: &Scene, file: &Path) -> RouterBuilder {
     let router = scene.router().set("snapshot.file", file.to_str().unwrap()).set("snapshot.interval", "10ms");
@@ -21,6 +21,16 @@ fn router(scene: &Scene, file: &Path) -> RouterBuilder {
 async fn holds(file: &Path, messages: usize) {
     let lines = || std::fs::read_to_string(file).unwrap_or_default().lines().count();
     eventually(PATIENCE, async || lines() == messages + 1).await;
+}
+
+/// The one instance of a router that was killed when it had written its file.
+async fn left_behind(scene: &Scene, file: &Path) -> Instance {
+    let first = router(scene, file).set("start_response_delay_interval", "0s").spawn().await;
+    let app = first.instance("app").uri("app.example.com").register().await;
+    holds(file, 1).await;
+    first.signal("KILL");
+    eventually(PATIENCE, async || !first.is_running()).await;
+    app
 }
 
 #[tokio::test]
@@ -58,10 +68,7 @@ async fn killed_and_started_again_without_a_bus_it_serves_at_once_and_learns_whe
 async fn it_waits_for_nobody() {
     let (scene, dir) = (Scene::over(Bus::Small(Nats::start())), Tempdir::new().unwrap());
     let file = dir.path().join("routes");
-    let first = router(&scene, &file).set("start_response_delay_interval", "0s").spawn().await;
-    let _app = first.instance("app").uri("app.example.com").register().await;
-    holds(&file, 1).await;
-    first.signal("KILL");
+    let _app = left_behind(&scene, &file).await;
 
     let silent = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
     let hosts =
@@ -94,10 +101,7 @@ async fn it_waits_for_nobody() {
 async fn with_a_bus_it_serves_at_once_and_is_healthy_when_the_table_has_filled() {
     let (scene, dir) = (Scene::over(Bus::Small(Nats::start())), Tempdir::new().unwrap());
     let file = dir.path().join("routes");
-    let first = router(&scene, &file).set("start_response_delay_interval", "0s").spawn().await;
-    let _app = first.instance("app").uri("app.example.com").register().await;
-    holds(&file, 1).await;
-    first.signal("KILL");
+    let _app = left_behind(&scene, &file).await;
     let second = router(&scene, &file).spawn().await;
     assert_eq!(second.get("app.example.com", "/").await.status, 200);
     let said = second.line("Sleeping before returning success on /health endpoint to preload routing table").await;
@@ -108,10 +112,7 @@ async fn with_a_bus_it_serves_at_once_and_is_healthy_when_the_table_has_filled()
 async fn what_nobody_confirms_is_forgotten_in_time() {
     let (scene, dir) = (Scene::over(Bus::Small(Nats::start())), Tempdir::new().unwrap());
     let file = dir.path().join("routes");
-    let first = router(&scene, &file).set("start_response_delay_interval", "0s").spawn().await;
-    let _app = first.instance("app").uri("app.example.com").register().await;
-    holds(&file, 1).await;
-    first.signal("KILL");
+    let _app = left_behind(&scene, &file).await;
     let second = router(&scene, &file).set("start_response_delay_interval", "1ms");
     let second = second.set("droplet_stale_threshold", "300ms").spawn().await;
     assert_eq!(second.get("app.example.com", "/").await.status, 200);
