@@ -47,7 +47,7 @@ pub(crate) struct Presented {
     standing: watch::Sender<Standing>,
     /// Cancelled when the sidecar stops.
     stopping: CancellationToken,
-    /// Cancelled when connections opened under the present certificate should end between two requests.
+    /// Cancelled when connections should end between two requests; one for all since the last drain that was called off.
     lull: Mutex<CancellationToken>,
 }
 
@@ -193,11 +193,14 @@ impl Presented {
             }
             _ => {
                 tracing::info!(valid_for_s = valid_for(&credentials), "Presented a new certificate");
-                let fresh = self.stopping.child_token();
-                *self.lull.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
             }
         }
-        self.standing.send_replace(standing);
+        let before = self.standing.send_replace(standing);
+        // Only then: connections keep the token that they began with, and the sign to drain must reach all of them,
+        // whatever was renewed since.
+        if before == Standing::Draining && standing != Standing::Draining {
+            *self.lull.lock().unwrap_or_else(PoisonError::into_inner) = self.stopping.child_token();
+        }
         Ok(())
     }
 
