@@ -227,7 +227,7 @@ fn valid_for(credentials: &Credentials) -> u64 {
     credentials.not_after().duration_since(SystemTime::now()).map_or(0, |left| left.as_secs())
 }
 
-/// A leaf whose names are all empty is the platform's sign to drain, not a malformed certificate.
+/// A leaf with a DNS name that is empty, and no other name, is the platform's sign to drain, not a malformed certificate.
 fn standing_of(credentials: &Credentials) -> Standing {
     let leaf = credentials.certified().cert.first().map(|leaf| PeerIdentity::from_der(leaf));
     match leaf {
@@ -236,9 +236,36 @@ fn standing_of(credentials: &Credentials) -> Standing {
     }
 }
 
+/// A certificate without DNS names, as one for an address only, is no such sign: its holder is known by something else.
 fn names_nobody(identity: &PeerIdentity) -> bool {
     let empty = |name: &String| name.is_empty();
     identity.common_name.as_ref().is_none_or(empty)
-        && identity.dns_names.iter().all(empty)
-        && identity.uris.iter().all(empty)
+        && !identity.dns_names.is_empty()
+        && identity.dns_names.iter().chain(&identity.uris).all(empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use trueroute_testkit::pki::{Authority, Leaf};
+
+    use super::*;
+
+    #[test]
+    fn only_an_empty_dns_name_and_no_other_name_is_the_sign_to_drain() {
+        let ca = Authority::new("ca");
+        let drain = || ca.drain();
+        let cases: [(&str, Leaf, Standing); 7] = [
+            ("Diego's", drain().issue(), Standing::Draining),
+            ("with the address of its container", drain().ip([10, 0, 0, 1]).issue(), Standing::Draining),
+            ("an address only", ca.leaf().ip([10, 0, 0, 1]).issue(), Standing::InForce),
+            ("no name at all", ca.leaf().no_san().issue(), Standing::InForce),
+            ("a URI beside it", drain().uri("spiffe://cf/app").issue(), Standing::InForce),
+            ("a DNS name beside it", drain().dns("app.apps.internal").issue(), Standing::InForce),
+            ("a common name", drain().cn("instance").issue(), Standing::InForce),
+        ];
+        for (case, leaf, standing) in cases {
+            let credentials = Credentials::from_pem(&leaf.chain_pem, &leaf.key_pem).unwrap();
+            assert_eq!(standing_of(&credentials), standing, "{case}");
+        }
+    }
 }

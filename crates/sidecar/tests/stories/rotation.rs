@@ -99,10 +99,9 @@ async fn the_certificate_without_a_name_ends_connections_from_before_a_renewal_t
     let mut opened = vec![sidecar.call(&world.router()).await.unwrap()];
     echo(&mut opened[0], "answered").await;
     let others = Authority::new("others");
-    let renewals: [&dyn Fn(); 2] = [
-        &|| world.put(&world.instances.instance(&world.id).issue()),
-        &|| std::fs::write(world.file("client-ca.crt"), format!("{}{}", world.routers.pem(), others.pem())).unwrap(),
-    ];
+    let renewals: [&dyn Fn(); 2] = [&|| world.put(&world.instances.instance(&world.id).issue()), &|| {
+        std::fs::write(world.file("client-ca.crt"), format!("{}{}", world.routers.pem(), others.pem())).unwrap()
+    }];
     for (renew, taken) in renewals.into_iter().zip(2..) {
         renew();
         eventually(PATIENCE, async || sidecar.stats.of(Event::CertificateTaken) >= taken).await;
