@@ -2,7 +2,7 @@
 //!
 //! The order is the sidecar's (sidecar.md §3.4): first the ClientHello, then the app is dialled, and only
 //! then does the caller hear of us. Whoever is turned away is told why before the connection closes, with
-//! an alert that Gorouter knows: 42, 48 or 116.
+//! an alert that Gorouter knows: 42, 48 or 116. That holds for callers that would resume a session too.
 
 use std::{fmt, future::poll_fn, sync::Arc};
 
@@ -21,6 +21,7 @@ mod linger;
 mod offer;
 mod refusal;
 mod served;
+mod ticket;
 
 pub use accepted::Accepted;
 use demand::{Demand, Terms};
