@@ -43,8 +43,8 @@ pub enum Mode {
     Strict {
         /// The authorities that the caller's certificate must lead to.
         trust: Trust,
-        /// Names of which the certificate must carry one, DNS, IP or URI, compared whole
-        /// ([`PeerIdentity::carries`](crate::PeerIdentity::carries)). An empty list takes any certificate of the authorities.
+        /// Names as one of which the certificate must be let in, DNS, IP or URI
+        /// ([`PeerIdentity::is_let_in_as`](crate::PeerIdentity::is_let_in_as)). An empty list takes any certificate of the authorities.
         allowed: Vec<String>,
     },
 }

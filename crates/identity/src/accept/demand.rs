@@ -174,7 +174,7 @@ impl Strict {
             Err(error) => return Err(AcceptRefusal::Tls(error)),
         }
         let identity = PeerIdentity::from_der(leaf).map_err(|_| unreadable())?;
-        if !self.allowed.is_empty() && !self.allowed.iter().any(|name| identity.carries(name)) {
+        if !self.allowed.is_empty() && !self.allowed.iter().any(|name| identity.is_let_in_as(name)) {
             return Err(AcceptRefusal::WrongName { presented: identity.presented() });
         }
         let holder = Arc::new(identity);

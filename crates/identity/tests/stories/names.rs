@@ -29,6 +29,11 @@ async fn a_name_is_carried_by_a_dns_san_and_by_nothing_else() {
         ("third of three", Leaf::bare("x").dns("a").dns("b.c").dns(INSTANCE), Carried),
         ("*", Leaf::bare("x").dns("*"), Refused("certificate is valid for *, not")),
         ("*.", Leaf::bare("x").dns("*."), Refused("certificate is valid for *., not")),
+        (
+            "a wildcard and no more",
+            Leaf::bare("x").dns("*.cf.internal"),
+            Refused("certificate is valid for *.cf.internal, not"),
+        ),
         ("partial wildcard", Leaf::bare("x").dns("8f0b*"), Refused("certificate is valid for 8f0b*, not")),
         (
             "trailing dot",
