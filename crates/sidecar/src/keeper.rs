@@ -1,6 +1,7 @@
 //! Looks at certificate files when they change, and every now and then anyway.
 //!
-//! One inotify descriptor watches every folder that a listener reads from. Where watching is not to be had (the limit
+//! One inotify descriptor watches every folder that a listener reads from, those of links on the way there, and those
+//! that its settings name. Where watching is not to be had (the limit
 //! is used up, the folder does not exist yet) and for changes that no watch tells of (network file systems, a folder
 //! that was replaced), the files are read at intervals and compared.
 
@@ -17,6 +18,8 @@ use tokio::{
 };
 
 use crate::presented::Presented;
+
+mod ways;
 
 /// How often files are read while all their folders are watched. 250 sidecars on one machine must not keep it awake.
 const WATCHED: Duration = Duration::from_secs(5);
@@ -85,9 +88,9 @@ impl Folders {
     /// Watches the folders of all files; whether every one is watched.
     fn watch(&self, all: &[Arc<Presented>]) -> bool {
         let files = all.iter().flat_map(|presented| presented.files());
-        let folders: BTreeSet<PathBuf> = files.filter_map(|file| file.parent().map(PathBuf::from)).collect();
+        let mut folders: BTreeSet<PathBuf> = files.flat_map(|file| ways::to(&file)).collect();
+        folders.extend(all.iter().flat_map(|presented| presented.folders()).cloned());
         let all = folders.into_iter().map(|folder| {
-            let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
             let of_interest = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::CREATE;
             // Watching what is watched already changes nothing.
             inotify::add_watch(&self.0, &folder, of_interest).is_ok()

@@ -20,7 +20,7 @@ use trueroute_identity::{
 use crate::{
     log::chain,
     material::{Believed, Watched},
-    settings::{IdentitySource, Listener, Mode},
+    settings::{ClientCa, IdentitySource, Listener, Mode},
     stats::{Event, Stats},
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Presented {
     acceptor: OnceLock<Acceptor>,
     offer: Offer,
     strict: bool,
+    /// What the settings ask to have watched.
+    folders: Vec<PathBuf>,
     state: Mutex<State>,
     stats: Arc<Stats>,
     standing: watch::Sender<Standing>,
@@ -82,6 +84,7 @@ impl Presented {
             acceptor: OnceLock::new(),
             offer: listener.offer.clone(),
             strict: matches!(listener.mode, Mode::Strict { .. }),
+            folders: folders_of(listener),
             state: Mutex::new(State {
                 identity: Watched::new(listener.identity.clone()),
                 mode: Watched::new(listener.mode.clone()),
@@ -127,6 +130,11 @@ impl Presented {
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let state = self.state();
         state.identity.files().chain(state.mode.files()).map(PathBuf::from).collect()
+    }
+
+    /// Folders in which a change is a reason to look, beside those of the files.
+    pub(crate) fn folders(&self) -> &[PathBuf] {
+        &self.folders
     }
 
     /// Reads what the settings point to, and takes over what is new and whole.
@@ -221,6 +229,18 @@ impl Presented {
             }
         }
     }
+}
+
+fn folders_of(listener: &Listener) -> Vec<PathBuf> {
+    let identity = match &listener.identity {
+        IdentitySource::Secret(file) => file.watched.clone(),
+        _ => None,
+    };
+    let authorities = match &listener.mode {
+        Mode::Strict { client_ca: ClientCa::Secret(file), .. } => file.watched.clone(),
+        _ => None,
+    };
+    identity.into_iter().chain(authorities).collect()
 }
 
 fn valid_for(credentials: &Credentials) -> u64 {
