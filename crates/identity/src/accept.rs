@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use rustls::server::UnbufferedServerConnection;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::{credentials::Credentials, session::Broken, trust::Trust};
+use crate::{credentials::Credentials, incoming::Broken, trust::Trust};
 
 mod accepted;
 mod demand;

@@ -11,10 +11,11 @@ use tokio::net::TcpStream;
 use crate::{
     credentials::Credentials,
     frame::Frames,
+    incoming::Broken,
     name::ExpectedName,
     provider::{self, VERSIONS},
     refusal::Refusal,
-    session::{Broken, Session},
+    session::Session,
     stream::Secured,
     trust::Trust,
 };
