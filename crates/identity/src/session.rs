@@ -145,7 +145,7 @@ impl Session {
     /// Takes in what has arrived, without waiting; whether anything came.
     pub(crate) fn take_in_now(&mut self) -> bool {
         self.send_what_goes();
-        let arrived = WIRE.with_borrow_mut(|wire| match self.io.try_read(wire) {
+        WIRE.with_borrow_mut(|wire| match self.io.try_read(wire) {
             Ok(0) => {
                 self.incoming.at_eof = true;
                 true
@@ -160,8 +160,7 @@ impl Session {
                 self.incoming.dead = Some(Dead::Io(error.kind()));
                 true
             }
-        });
-        arrived
+        })
     }
 
     /// One recv into the session's own buffer.
