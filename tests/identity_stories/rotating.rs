@@ -57,7 +57,9 @@ impl Renewed {
         put(files.path(), delivery, &pki.instances.instance(&id).issue());
         let identity: IdentitySource = match delivery {
             Delivery::Pair => IdentityFiles { certificate: file("instance.crt"), key: file("instance.key") }.into(),
-            Delivery::Secret => IdentitySource::Secret(SecretFile { path: file("sds.yaml"), name: "id".into() }),
+            Delivery::Secret => {
+                IdentitySource::Secret(SecretFile { path: file("sds.yaml"), name: "id".into(), watched: None })
+            }
         };
         let mode = Mode::strict(file("client-ca.crt"), vec![ROUTER_NAME.into()]);
         let listener = Listener::new(([127, 0, 0, 1], 0).into(), app.addr().into(), identity, mode);

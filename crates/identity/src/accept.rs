@@ -2,7 +2,7 @@
 //!
 //! The order is the sidecar's (sidecar.md §3.4): first the ClientHello, then the app is dialled, and only
 //! then does the caller hear of us. Whoever is turned away is told why before the connection closes, with
-//! an alert that Gorouter knows: 42, 48 or 116.
+//! an alert that Gorouter knows: 42, 48 or 116. That holds for callers that would resume a session too.
 
 use std::{fmt, future::poll_fn, sync::Arc};
 
@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use rustls::server::UnbufferedServerConnection;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::{credentials::Credentials, session::Broken, trust::Trust};
+use crate::{credentials::Credentials, incoming::Broken, trust::Trust};
 
 mod accepted;
 mod demand;
@@ -21,6 +21,7 @@ mod linger;
 mod offer;
 mod refusal;
 mod served;
+mod ticket;
 
 pub use accepted::Accepted;
 use demand::{Demand, Terms};
@@ -42,8 +43,8 @@ pub enum Mode {
     Strict {
         /// The authorities that the caller's certificate must lead to.
         trust: Trust,
-        /// Names of which the certificate must carry one, DNS, IP or URI, compared whole
-        /// ([`PeerIdentity::carries`](crate::PeerIdentity::carries)). An empty list takes any certificate of the authorities.
+        /// Names as one of which the certificate must be let in, DNS, IP or URI
+        /// ([`PeerIdentity::is_let_in_as`](crate::PeerIdentity::is_let_in_as)). An empty list takes any certificate of the authorities.
         allowed: Vec<String>,
     },
 }

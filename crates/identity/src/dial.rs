@@ -3,7 +3,8 @@
 use std::{future::poll_fn, net::IpAddr, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use rustls::{
-    CipherSuite, ClientConfig, ClientConnection, Connection, SupportedCipherSuite, client::Resumption,
+    CipherSuite, ClientConfig, ClientConnection, Connection, SupportedCipherSuite,
+    client::{Resumption, danger::ServerCertVerifier},
     pki_types::ServerName,
 };
 use tokio::net::TcpStream;
@@ -11,17 +12,20 @@ use tokio::net::TcpStream;
 use crate::{
     credentials::Credentials,
     frame::Frames,
+    incoming::Broken,
     name::ExpectedName,
     provider::{self, VERSIONS},
     refusal::Refusal,
-    session::{Broken, Session},
+    session::Session,
     stream::Secured,
     trust::Trust,
 };
 
+mod anyone;
 mod check;
 mod verified;
 
+pub use anyone::Anyone;
 use check::{Beliefs, Check};
 
 /// How to dial, apart from whom to believe.
@@ -32,7 +36,7 @@ pub struct DialerSettings {
     pub tls12_suites: Option<Vec<SupportedCipherSuite>>,
     /// How long a handshake may take; no limit if not given.
     pub handshake_timeout: Option<Duration>,
-    /// Whether any certificate will do. Then a connection proves nothing: for servers whose operator asks for that.
+    /// Whether [`Anyone`] is believed.
     pub believes_anyone: bool,
 }
 
@@ -53,6 +57,7 @@ pub enum DialerError {
 pub struct Dialer {
     beliefs: Arc<Beliefs>,
     config: ClientConfig,
+    believes_anyone: bool,
     handshake_timeout: Option<Duration>,
 }
 
@@ -75,16 +80,20 @@ impl Dialer {
             Some(suites) if suites.is_empty() => &VERSIONS[..1],
             _ => VERSIONS,
         };
-        let beliefs = Arc::new(Beliefs::new(trust, credentials, settings.believes_anyone));
-        // The name of nobody: each dial brings a check of its own.
-        let nobody = Arc::new(Check::new(beliefs.clone(), ExpectedName::new("")));
+        let beliefs = Arc::new(Beliefs::new(trust, credentials));
+        // Of nobody's name: each dial brings a check of its own.
+        let verifier: Arc<dyn ServerCertVerifier> = match settings.believes_anyone {
+            true => Arc::new(Anyone),
+            false => Arc::new(Check::new(beliefs.clone(), ExpectedName::new(""))),
+        };
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)?
             .dangerous()
-            .with_custom_certificate_verifier(nobody)
+            .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         config.resumption = Resumption::disabled();
-        Ok(Self { beliefs, config, handshake_timeout: settings.handshake_timeout })
+        let DialerSettings { believes_anyone, handshake_timeout, .. } = settings;
+        Ok(Self { beliefs, config, believes_anyone, handshake_timeout })
     }
 
     /// Makes `io` a verified stream to the endpoint that proves to be `name`.
@@ -138,7 +147,9 @@ impl Dialer {
     ) -> Result<ClientConnection, rustls::Error> {
         let mut config = self.config.clone();
         config.alpn_protocols = offer.iter().map(|protocol| protocol.to_vec()).collect();
-        config.dangerous().set_certificate_verifier(check.clone());
+        if !self.believes_anyone {
+            config.dangerous().set_certificate_verifier(check.clone());
+        }
         config.client_auth_cert_resolver = check.clone();
         // The check knows the name; this one is for SNI, where an address is never sent.
         let server_name = match name.server_name() {

@@ -24,6 +24,7 @@ pub mod trust;
 pub mod visitors;
 
 mod frame;
+mod incoming;
 mod leaf;
 mod provider;
 mod session;

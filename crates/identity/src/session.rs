@@ -15,27 +15,21 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use rustls::{AlertDescription, Connection};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
-use crate::frame::Frames;
+use crate::{
+    frame::Frames,
+    incoming::{Broken, Dead, Incoming, Receive, SCRATCH, SMALLEST_READ},
+};
 
 mod wire;
 
 use wire::{Now, Waiting};
-
-/// Wire bytes of one recv at most: eight records.
-pub(crate) const SCRATCH: usize = 128 * 1024;
-
-/// Wire bytes of one recv at least: a whole record, or a limit below it would split every one.
-pub(crate) const SMALLEST_READ: usize = 17 * 1024;
-
-/// What is read at most in search of an alert once writing has failed.
-pub(crate) const LAST_WORDS: usize = 1024 * 1024;
 
 thread_local! {
     static WIRE: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -44,31 +38,11 @@ thread_local! {
 pub(crate) struct Session {
     io: TcpStream,
     tls: Box<Connection>,
-    frames: Frames,
-    /// Text that was decrypted and not asked for yet.
-    held: BytesMut,
-    read_limit: usize,
+    incoming: Incoming,
     app_bytes_in: u64,
     wire_bytes_out: u64,
     alert: Option<AlertDescription>,
-    close_notified: bool,
-    at_eof: bool,
     close_notify_sent: bool,
-    dead: Option<Dead>,
-}
-
-/// Why nothing more can be read. Kept, because the kernel tells of a reset once and then claims an EOF.
-enum Dead {
-    Tls(rustls::Error),
-    Io(io::ErrorKind),
-}
-
-/// How a handshake ended badly.
-#[derive(Debug)]
-pub(crate) enum Broken {
-    NotTls,
-    Tls(rustls::Error),
-    Io(io::Error),
 }
 
 impl Session {
@@ -76,16 +50,11 @@ impl Session {
         Self {
             io,
             tls: Box::new(tls),
-            frames,
-            held: BytesMut::new(),
-            read_limit: SCRATCH,
+            incoming: Incoming::new(frames),
             app_bytes_in: 0,
             wire_bytes_out: 0,
             alert: None,
-            close_notified: false,
-            at_eof: false,
             close_notify_sent: false,
-            dead: None,
         }
     }
 
@@ -106,27 +75,21 @@ impl Session {
     }
 
     pub(crate) fn close_notified(&self) -> bool {
-        self.close_notified
+        self.incoming.close_notified
     }
 
     pub(crate) fn set_read_limit(&mut self, bytes: usize) {
-        self.read_limit = bytes;
+        self.incoming.read_limit = bytes;
     }
 
     /// Whether text waits that nobody has asked for.
     pub(crate) fn holds_text(&self) -> bool {
-        !self.held.is_empty()
+        self.incoming.holds_text()
     }
 
     /// Why nothing more will come, if so.
     pub(crate) fn ended(&self) -> Option<io::Result<()>> {
-        if let Some(dead) = &self.dead {
-            return Some(Err(dead.error()));
-        }
-        if self.close_notified || (self.at_eof && self.frames.at_boundary()) {
-            return Some(Ok(()));
-        }
-        self.at_eof.then(|| Err(io::ErrorKind::UnexpectedEof.into()))
+        self.incoming.ended()
     }
 
     /// Runs the handshake. What we send last stays in the buffer in TLS 1.3 if `hold_last_flight`, to ride
@@ -138,74 +101,13 @@ impl Session {
                 && !held_back
                 && let Err(error) = ready!(self.poll_send(cx))
             {
-                return Poll::Ready(Err(self.broken(error)));
+                return Poll::Ready(Err(self.incoming.broken(error)));
             }
             if !self.tls.is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
-            if let Some(end) = self.ended() {
-                let error = end.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                return Poll::Ready(Err(self.broken(error)));
-            }
-            let mut early = std::mem::take(&mut self.held);
-            let received = self.poll_recv(cx, SCRATCH, &mut early);
-            self.held = early;
-            if let Err(error) = ready!(received) {
-                return Poll::Ready(Err(self.broken(error)));
-            }
+            ready!(self.poll_recv_early(cx))?;
         }
-    }
-
-    /// The best account of a failure: what TLS found or was told comes before what the socket says.
-    fn broken(&mut self, error: io::Error) -> Broken {
-        if !self.frames.began_with_tls() {
-            return Broken::NotTls;
-        }
-        match &self.dead {
-            Some(Dead::Tls(cause)) => Broken::Tls(cause.clone()),
-            _ => Broken::Io(error),
-        }
-    }
-
-    pub(crate) fn poll_read_buf(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
-        if !self.held.is_empty() {
-            let count = self.held.len();
-            into.extend_from_slice(&self.held);
-            self.held = BytesMut::new();
-            return Poll::Ready(Ok(count));
-        }
-        self.send_what_goes();
-        loop {
-            if let Some(end) = self.ended() {
-                return Poll::Ready(end.map(|()| 0));
-            }
-            let before = into.len();
-            let received = self.poll_recv(cx, self.read_limit, into);
-            let count = into.len() - before;
-            if count > 0 {
-                return Poll::Ready(Ok(count)); // what failed after it is told by the next call
-            }
-            ready!(received)?;
-        }
-    }
-
-    /// For the traits: through a buffer of the session, and no more of it than the caller has room for.
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.held.is_empty() && out.remaining() > 0 {
-            let limit = std::mem::replace(&mut self.read_limit, out.remaining());
-            let mut text = BytesMut::new();
-            let read = self.poll_read_buf(cx, &mut text);
-            self.read_limit = limit;
-            ready!(read)?;
-            self.held = text;
-        }
-        let count = self.held.len().min(out.remaining());
-        out.put_slice(&self.held[..count]);
-        self.held.advance(count);
-        if self.held.is_empty() {
-            self.held = BytesMut::new(); // a quiet tunnel keeps no buffer
-        }
-        Poll::Ready(Ok(()))
     }
 
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -243,51 +145,28 @@ impl Session {
     /// Takes in what has arrived, without waiting; whether anything came.
     pub(crate) fn take_in_now(&mut self) -> bool {
         self.send_what_goes();
-        let mut held = std::mem::take(&mut self.held);
-        let arrived = WIRE.with_borrow_mut(|wire| match self.io.try_read(wire) {
+        WIRE.with_borrow_mut(|wire| match self.io.try_read(wire) {
             Ok(0) => {
-                self.at_eof = true;
+                self.incoming.at_eof = true;
                 true
             }
             Ok(count) => {
                 // A failure is noted in the session, which is where the caller looks for it.
-                let _ = self.decrypt(&wire[..count], &mut held);
+                let _ = self.with_held(|session, held| session.decrypt(&wire[..count], held));
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => {
-                self.dead = Some(Dead::Io(error.kind()));
+                self.incoming.dead = Some(Dead::Io(error.kind()));
                 true
             }
-        });
-        self.held = held;
-        arrived
+        })
     }
 
     /// One recv into the session's own buffer.
     pub(crate) fn poll_take_in(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.send_what_goes();
-        let mut held = std::mem::take(&mut self.held);
-        let received = self.poll_recv(cx, SMALLEST_READ, &mut held);
-        self.held = held;
-        received
-    }
-
-    /// One recv, and everything in it decrypted into `text`.
-    fn poll_recv(&mut self, cx: &mut Context<'_>, limit: usize, text: &mut BytesMut) -> Poll<io::Result<()>> {
-        WIRE.with_borrow_mut(|wire| {
-            let mut room = ReadBuf::new(&mut wire[..limit.clamp(SMALLEST_READ, SCRATCH)]);
-            if let Err(error) = ready!(Pin::new(&mut self.io).poll_read(cx, &mut room)) {
-                self.dead = Some(Dead::Io(error.kind()));
-                return Poll::Ready(Err(error));
-            }
-            let wire = room.filled();
-            if wire.is_empty() {
-                self.at_eof = true;
-                return Poll::Ready(Ok(()));
-            }
-            Poll::Ready(self.decrypt(wire, text))
-        })
+        self.with_held(|session, held| session.poll_recv(cx, SMALLEST_READ, held))
     }
 
     /// Hands `wire` to rustls by the bufferful, which is about a record, and moves the text out in between.
@@ -295,17 +174,17 @@ impl Session {
     /// The pieces are not cut at the ends of records: rustls gives its buffer back whenever that is empty, and
     /// would grow it again for each record.
     fn decrypt(&mut self, wire: &[u8], text: &mut BytesMut) -> io::Result<()> {
-        self.frames.follow(wire);
+        self.incoming.frames.follow(wire);
         let mut wire = wire;
-        while !wire.is_empty() && !self.close_notified {
+        while !wire.is_empty() && !self.incoming.close_notified {
             if let Err(error) = self.tls.read_tls(&mut wire as &mut dyn Read) {
-                self.dead = Some(Dead::Io(error.kind()));
+                self.incoming.dead = Some(Dead::Io(error.kind()));
                 return Err(error);
             }
             let processed = self.tls.process_new_packets();
             self.move_text(text); // also what came before a broken record
             match processed {
-                Ok(state) => self.close_notified = state.peer_has_closed(),
+                Ok(state) => self.incoming.close_notified = state.peer_has_closed(),
                 Err(error) => return Err(self.fail(error)),
             }
         }
@@ -332,7 +211,7 @@ impl Session {
         self.send_what_goes(); // our own alert: the peer should know why
         let dead = Dead::Tls(error);
         let told = dead.error();
-        self.dead = Some(dead);
+        self.incoming.dead = Some(dead);
         told
     }
 
@@ -351,36 +230,34 @@ impl Session {
         }
         Poll::Ready(Ok(()))
     }
+}
 
-    /// Sends what the socket takes now. It registers no waker, so that a reading task never takes the
-    /// place of a writing one; an error shows at the next read.
+impl Receive for Session {
+    fn incoming(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, limit: usize, text: &mut BytesMut) -> Poll<io::Result<()>> {
+        WIRE.with_borrow_mut(|wire| {
+            let mut room = ReadBuf::new(&mut wire[..limit.clamp(SMALLEST_READ, SCRATCH)]);
+            if let Err(error) = ready!(Pin::new(&mut self.io).poll_read(cx, &mut room)) {
+                self.incoming.dead = Some(Dead::Io(error.kind()));
+                return Poll::Ready(Err(error));
+            }
+            let wire = room.filled();
+            if wire.is_empty() {
+                self.incoming.at_eof = true;
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(self.decrypt(wire, text))
+        })
+    }
+
     fn send_what_goes(&mut self) {
         while self.tls.wants_write() {
             if !self.tls.write_tls(&mut Now { io: &self.io }).is_ok_and(|count| count > 0) {
                 return;
             }
-        }
-    }
-
-    /// Reads on after a failed write until nothing is left: the reason for the failure is often there.
-    fn hear_last_words(&mut self, cx: &mut Context<'_>) {
-        let mut held = std::mem::take(&mut self.held);
-        let most = held.len() + LAST_WORDS;
-        while self.ended().is_none() && held.len() < most {
-            match self.poll_recv(cx, SCRATCH, &mut held) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) | Poll::Pending => break,
-            }
-        }
-        self.held = held;
-    }
-}
-
-impl Dead {
-    fn error(&self) -> io::Error {
-        match self {
-            Self::Tls(cause) => io::Error::new(io::ErrorKind::InvalidData, cause.clone()),
-            Self::Io(kind) => (*kind).into(),
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use crate::{
+    incoming::Receive,
     refusal::{Refusal, refuses_our_certificate},
     session::Session,
 };

@@ -208,7 +208,10 @@ impl Bound {
             let (leftovers, stats) = (leftovers.clone(), Arc::clone(&stats));
             move || leftovers.look(&stats)
         };
-        spawn_until(&services, &cut, keeper::keep_fresh(presented, reload_interval, watch, look_now, give_back));
+        let counted = Arc::clone(&stats);
+        spawn_until(&services, &cut, async move {
+            keeper::keep_fresh(presented, reload_interval, watch, look_now, &counted, give_back).await;
+        });
         if let Some(AdminEntrance { door, admin }) = admin {
             let flats = entrances.iter().map(Entrance::flat).collect();
             let (subject, read_only) = (admin.subject, admin.read_only);

@@ -1,10 +1,19 @@
 //! Looks at certificate files when they change, and every now and then anyway.
 //!
-//! One inotify descriptor watches every folder that a listener reads from. Where watching is not to be had (the limit
+//! One inotify descriptor watches every folder that a listener reads from, those of links on the way there, and those
+//! that its settings name. Where watching is not to be had (the limit
 //! is used up, the folder does not exist yet) and for changes that no watch tells of (network file systems, a folder
-//! that was replaced), the files are read at intervals and compared.
+//! that was replaced), the files are read at intervals and compared. A panic in a look ends that look and no more: what
+//! is in force would otherwise stay so until it has run out.
 
-use std::{collections::BTreeSet, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    os::fd::OwnedFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::{
     fs::inotify::{self, CreateFlags, WatchFlags},
@@ -16,7 +25,12 @@ use tokio::{
     time::sleep,
 };
 
-use crate::presented::Presented;
+use crate::{
+    presented::Presented,
+    stats::{Event, Stats},
+};
+
+mod ways;
 
 /// How often files are read while all their folders are watched. 250 sidecars on one machine must not keep it awake.
 const WATCHED: Duration = Duration::from_secs(5);
@@ -33,14 +47,15 @@ pub(crate) async fn keep_fresh(
     interval: Duration,
     watch: bool,
     now: Arc<Notify>,
+    stats: &Stats,
     meanwhile: impl Fn(),
 ) {
     let folders = watch.then(Folders::new).flatten();
     loop {
         let watched = folders.as_ref().is_some_and(|folders| folders.watch(&all));
         // After the watch was set, so that no change falls between the two.
-        all.iter().for_each(|presented| presented.look());
-        meanwhile();
+        all.iter().for_each(|presented| confined(stats, || presented.look()));
+        confined(stats, &meanwhile);
         let pause = if watched { interval.max(WATCHED) } else { interval };
         tokio::select! {
             () = sleep(pause) => {}
@@ -50,6 +65,15 @@ pub(crate) async fn keep_fresh(
         if let Some(folders) = &folders {
             folders.forget_events();
         }
+    }
+}
+
+/// Does `work` so that a panic in it ends nothing else. What it shares is what was good last, in locks that a panic
+/// leaves usable.
+fn confined(stats: &Stats, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        stats.count(Event::Panicked);
+        tracing::error!("A look at the certificate files ended by a panic");
     }
 }
 
@@ -85,9 +109,9 @@ impl Folders {
     /// Watches the folders of all files; whether every one is watched.
     fn watch(&self, all: &[Arc<Presented>]) -> bool {
         let files = all.iter().flat_map(|presented| presented.files());
-        let folders: BTreeSet<PathBuf> = files.filter_map(|file| file.parent().map(PathBuf::from)).collect();
+        let mut folders: BTreeSet<PathBuf> = files.flat_map(|file| ways::to(&file)).collect();
+        folders.extend(all.iter().flat_map(|presented| presented.folders()).cloned());
         let all = folders.into_iter().map(|folder| {
-            let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
             let of_interest = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::CREATE;
             // Watching what is watched already changes nothing.
             inotify::add_watch(&self.0, &folder, of_interest).is_ok()
@@ -114,5 +138,21 @@ impl Folders {
         };
         let mut read = read;
         while self.0.try_io(Interest::READABLE, &mut read).is_ok() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_ends_one_look_and_not_those_to_come() {
+        let (stats, looks, now) = (Stats::default(), AtomicU64::new(0), Arc::new(Notify::new()));
+        let panics = || assert!(looks.fetch_add(1, Relaxed) >= 3, "a bug");
+        let looking = keep_fresh(Vec::new(), Duration::from_secs(1), false, now, &stats, panics);
+        assert!(tokio::time::timeout(Duration::from_millis(4500), looking).await.is_err());
+        assert_eq!((looks.load(Relaxed), stats.of(Event::Panicked)), (5, 3));
     }
 }

@@ -226,7 +226,8 @@ mod tests {
     fn every_change_of_a_secret_is_told_once() {
         let (dir, ca) = (Tempdir::new().unwrap(), Authority::new("ca"));
         let path = dir.path().join("sds.yaml");
-        let mut watched = Watched::new(IdentitySource::Secret(SecretFile { path: path.clone(), name: "id".into() }));
+        let mut watched =
+            Watched::new(IdentitySource::Secret(SecretFile { path: path.clone(), name: "id".into(), watched: None }));
         assert!(matches!(watched.look(), Some(Err(MaterialError::Read { .. }))));
         assert!(watched.look().is_none());
         let leaf = ca.localhost().issue();
@@ -253,7 +254,7 @@ mod tests {
         let body = serde_json::json!({"resources": [{"name": "id", "tls_certificate": {
             "certificate_chain": {"filename": files.cert}, "private_key": {"filename": files.key}}}]});
         std::fs::write(&path, body.to_string()).unwrap();
-        let mut watched = Watched::new(IdentitySource::Secret(SecretFile { path, name: "id".into() }));
+        let mut watched = Watched::new(IdentitySource::Secret(SecretFile { path, name: "id".into(), watched: None }));
         assert!(watched.look().is_some_and(|look| look.is_ok()));
         ca.localhost().issue().write_to(dir.path(), "leaf");
         assert!(watched.look().is_some_and(|look| look.is_ok()));
@@ -279,7 +280,7 @@ mod tests {
             std::fs::write(&path, body.to_string()).unwrap();
         };
         write(ca.pem());
-        let client_ca = ClientCa::Secret(SecretFile { path: path.clone(), name: "v".into() });
+        let client_ca = ClientCa::Secret(SecretFile { path: path.clone(), name: "v".into(), watched: None });
         let mut watched = Watched::new(Mode::Strict { client_ca, names: vec![] });
         let believed = watched.look().unwrap().unwrap().unwrap();
         assert_eq!((believed.names.as_slice(), &*believed.pem), (&["gorouter".to_owned()][..], ca.pem()));

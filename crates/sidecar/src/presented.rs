@@ -20,7 +20,7 @@ use trueroute_identity::{
 use crate::{
     log::chain,
     material::{Believed, Watched},
-    settings::{IdentitySource, Listener, Mode},
+    settings::{ClientCa, IdentitySource, Listener, Mode},
     stats::{Event, Stats},
 };
 
@@ -42,12 +42,14 @@ pub(crate) struct Presented {
     acceptor: OnceLock<Acceptor>,
     offer: Offer,
     strict: bool,
+    /// What the settings ask to have watched.
+    folders: Vec<PathBuf>,
     state: Mutex<State>,
     stats: Arc<Stats>,
     standing: watch::Sender<Standing>,
     /// Cancelled when the sidecar stops.
     stopping: CancellationToken,
-    /// Cancelled when connections opened under the present certificate should end between two requests.
+    /// Cancelled when connections should end between two requests; one for all since the last drain that was called off.
     lull: Mutex<CancellationToken>,
 }
 
@@ -82,6 +84,7 @@ impl Presented {
             acceptor: OnceLock::new(),
             offer: listener.offer.clone(),
             strict: matches!(listener.mode, Mode::Strict { .. }),
+            folders: folders_of(listener),
             state: Mutex::new(State {
                 identity: Watched::new(listener.identity.clone()),
                 mode: Watched::new(listener.mode.clone()),
@@ -127,6 +130,11 @@ impl Presented {
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let state = self.state();
         state.identity.files().chain(state.mode.files()).map(PathBuf::from).collect()
+    }
+
+    /// Folders in which a change is a reason to look, beside those of the files.
+    pub(crate) fn folders(&self) -> &[PathBuf] {
+        &self.folders
     }
 
     /// Reads what the settings point to, and takes over what is new and whole.
@@ -193,11 +201,14 @@ impl Presented {
             }
             _ => {
                 tracing::info!(valid_for_s = valid_for(&credentials), "Presented a new certificate");
-                let fresh = self.stopping.child_token();
-                *self.lull.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
             }
         }
-        self.standing.send_replace(standing);
+        let before = self.standing.send_replace(standing);
+        // Only then: connections keep the token that they began with, and the sign to drain must reach all of them,
+        // whatever was renewed since.
+        if before == Standing::Draining && standing != Standing::Draining {
+            *self.lull.lock().unwrap_or_else(PoisonError::into_inner) = self.stopping.child_token();
+        }
         Ok(())
     }
 
@@ -220,11 +231,23 @@ impl Presented {
     }
 }
 
+fn folders_of(listener: &Listener) -> Vec<PathBuf> {
+    let identity = match &listener.identity {
+        IdentitySource::Secret(file) => file.watched.clone(),
+        _ => None,
+    };
+    let authorities = match &listener.mode {
+        Mode::Strict { client_ca: ClientCa::Secret(file), .. } => file.watched.clone(),
+        _ => None,
+    };
+    identity.into_iter().chain(authorities).collect()
+}
+
 fn valid_for(credentials: &Credentials) -> u64 {
     credentials.not_after().duration_since(SystemTime::now()).map_or(0, |left| left.as_secs())
 }
 
-/// A leaf whose names are all empty is the platform's sign to drain, not a malformed certificate.
+/// A leaf with a DNS name that is empty, and no other name, is the platform's sign to drain, not a malformed certificate.
 fn standing_of(credentials: &Credentials) -> Standing {
     let leaf = credentials.certified().cert.first().map(|leaf| PeerIdentity::from_der(leaf));
     match leaf {
@@ -233,9 +256,36 @@ fn standing_of(credentials: &Credentials) -> Standing {
     }
 }
 
+/// A certificate without DNS names, as one for an address only, is no such sign: its holder is known by something else.
 fn names_nobody(identity: &PeerIdentity) -> bool {
     let empty = |name: &String| name.is_empty();
     identity.common_name.as_ref().is_none_or(empty)
-        && identity.dns_names.iter().all(empty)
-        && identity.uris.iter().all(empty)
+        && !identity.dns_names.is_empty()
+        && identity.dns_names.iter().chain(&identity.uris).all(empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use trueroute_testkit::pki::{Authority, Leaf};
+
+    use super::*;
+
+    #[test]
+    fn only_an_empty_dns_name_and_no_other_name_is_the_sign_to_drain() {
+        let ca = Authority::new("ca");
+        let drain = || ca.drain();
+        let cases: [(&str, Leaf, Standing); 7] = [
+            ("Diego's", drain().issue(), Standing::Draining),
+            ("with the address of its container", drain().ip([10, 0, 0, 1]).issue(), Standing::Draining),
+            ("an address only", ca.leaf().ip([10, 0, 0, 1]).issue(), Standing::InForce),
+            ("no name at all", ca.leaf().no_san().issue(), Standing::InForce),
+            ("a URI beside it", drain().uri("spiffe://cf/app").issue(), Standing::InForce),
+            ("a DNS name beside it", drain().dns("app.apps.internal").issue(), Standing::InForce),
+            ("a common name", drain().cn("instance").issue(), Standing::InForce),
+        ];
+        for (case, leaf, standing) in cases {
+            let credentials = Credentials::from_pem(&leaf.chain_pem, &leaf.key_pem).unwrap();
+            assert_eq!(standing_of(&credentials), standing, "{case}");
+        }
+    }
 }

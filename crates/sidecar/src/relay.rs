@@ -5,6 +5,7 @@
 //! - each direction ends by itself: a FIN is passed on as a FIN at once, and the other direction goes on;
 //! - a reset is passed on as a reset, never as an orderly end, so that a cut answer can't look complete;
 //! - what one side has not taken is not read from the other: at most one chunk waits per direction;
+//! - a direction that never has to wait leaves the other one, and other connections, their turn;
 //! - a connection that moves nothing holds no buffer. Chunks pass through one scratch space per thread, and only what
 //!   the receiver did not take at once is copied and kept until it does.
 

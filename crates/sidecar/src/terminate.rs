@@ -139,7 +139,11 @@ impl Door {
                 return None;
             }
         };
-        match pending.finish().await {
+        let Some(finished) = place.while_it_answers(pending.finish()).await else {
+            self.stats.count(Event::GaveWay);
+            return None;
+        };
+        match finished {
             Ok(mut router) => {
                 router.set_write_limit(LONG_CHUNK);
                 self.stats.count(Event::HandshakeDone);

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::served::Served;
-use crate::peer_identity::PeerIdentity;
+use crate::{incoming::Receive, peer_identity::PeerIdentity};
 
 /// Proof that a caller has shown what the mode demands. Made by [`Pending::finish`](super::Pending::finish)
 /// and nowhere else.

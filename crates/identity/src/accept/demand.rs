@@ -18,7 +18,11 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{AcceptRefusal, AcceptorError, Mode, Offer, known::Known};
+use super::{
+    AcceptRefusal, AcceptorError, Mode, Offer,
+    known::{Caller, Known},
+    ticket::Tickets,
+};
 use crate::{credentials::Credentials, leaf, peer_identity::PeerIdentity, provider};
 
 /// One state of an acceptor: swapped whole, never changed.
@@ -62,8 +66,8 @@ impl Terms {
         &self.offer
     }
 
-    /// The configuration for one connection, with our application protocols or without. In strict it is built for each, because the verifier carries
-    /// that connection's verdict; beside a handshake this costs nothing.
+    /// The configuration for one connection, with our application protocols or without. In strict it is built for each,
+    /// because the verifier carries that connection's verdict; beside a handshake this costs nothing.
     pub(super) fn config(&self, demand: &Arc<Demand>, protocols: bool) -> Result<Arc<ServerConfig>, Error> {
         match &self.open {
             Some([with, without]) => Ok(if protocols { with } else { without }.clone()),
@@ -74,9 +78,9 @@ impl Terms {
     fn build(&self, demand: Option<Arc<Demand>>, protocols: bool) -> Result<ServerConfig, Error> {
         let versions = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&self.offer.versions())?;
-        let client = match demand {
-            Some(demand) => versions.with_client_cert_verifier(demand),
-            None => versions.with_no_client_auth(),
+        let (client, tickets): (_, Arc<dyn ProducesTickets>) = match demand {
+            Some(demand) => (versions.with_client_cert_verifier(demand.clone()), demand.tickets.clone()),
+            None => (versions.with_no_client_auth(), self.ticketer.clone()),
         };
         let mut config = client.with_cert_resolver(self.shown.clone());
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -84,7 +88,7 @@ impl Terms {
         // else, which costs a tenth more per handshake and per byte for nothing that a hop inside one network needs.
         config.ignore_client_order = true;
         if self.offer.tickets {
-            config.ticketer = self.ticketer.clone();
+            config.ticketer = tickets;
             config.send_tls13_tickets = 1;
         } else {
             config.send_tls13_tickets = 0;
@@ -110,14 +114,16 @@ impl ResolvesServerCert for Shown {
 pub(super) struct Demand {
     terms: Arc<Terms>,
     verdict: Mutex<Option<Verdict>>,
+    tickets: Arc<Tickets>,
 }
 
 /// What was found about a caller's certificate.
-type Verdict = Result<Arc<PeerIdentity>, AcceptRefusal>;
+type Verdict = Result<Caller, AcceptRefusal>;
 
 impl Demand {
     pub(super) fn new(terms: Arc<Terms>) -> Self {
-        Self { terms, verdict: Mutex::new(None) }
+        let tickets = Arc::new(Tickets::new(terms.ticketer.clone()));
+        Self { terms, verdict: Mutex::new(None), tickets }
     }
 
     /// Why the caller's certificate was refused, if it was.
@@ -130,27 +136,28 @@ impl Demand {
     }
 
     /// Who the caller of a finished handshake is. A resumed session brings its certificate from the
-    /// ticket, past the verifier, so it is judged here.
+    /// ticket, past the verifier, so it is judged here, by the clock by which the ticket was taken.
     pub(super) fn caller(&self, tls: &CommonState) -> Result<Option<Arc<PeerIdentity>>, AcceptRefusal> {
         let Some(strict) = &self.terms.strict else {
             return Ok(None);
         };
-        if let Some(Ok(holder)) = self.take_verdict()
+        if let Some(Ok(caller)) = self.take_verdict()
             && tls.handshake_kind() != Some(HandshakeKind::Resumed)
         {
-            return Ok(Some(holder));
+            return Ok(Some(caller.holder));
         }
         let (leaf, intermediates) =
             tls.peer_certificates().and_then(<[_]>::split_first).ok_or(AcceptRefusal::NoCertificate)?;
-        strict.judge(leaf, intermediates, UnixTime::now()).map(Some)
+        let clock = self.tickets.taken().unwrap_or_else(UnixTime::now);
+        strict.judge(leaf, intermediates, clock).map(|caller| Some(caller.holder))
     }
 }
 
 impl Strict {
     fn judge(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], now: UnixTime) -> Verdict {
         let clock = leaf::clock(now);
-        if let Some(holder) = self.known.holder(leaf, intermediates, clock) {
-            return Ok(holder);
+        if let Some(caller) = self.known.caller(leaf, intermediates, clock) {
+            return Ok(caller);
         }
         let unreadable = || AcceptRefusal::Certificate(CertificateError::BadEncoding);
         let parsed = leaf::parse(leaf).map_err(|_| unreadable())?;
@@ -167,12 +174,12 @@ impl Strict {
             Err(error) => return Err(AcceptRefusal::Tls(error)),
         }
         let identity = PeerIdentity::from_der(leaf).map_err(|_| unreadable())?;
-        if !self.allowed.is_empty() && !self.allowed.iter().any(|name| identity.carries(name)) {
+        if !self.allowed.is_empty() && !self.allowed.iter().any(|name| identity.is_let_in_as(name)) {
             return Err(AcceptRefusal::WrongName { presented: identity.presented() });
         }
         let holder = Arc::new(identity);
-        self.known.remember(leaf, intermediates, &holder);
-        Ok(holder)
+        let until = self.known.remember(leaf, intermediates, &holder);
+        Ok(Caller { holder, until })
     }
 }
 
@@ -194,7 +201,10 @@ impl ClientCertVerifier for Demand {
         // Gorouter takes alerts 42 and 48 for a verdict on its certificate and no other: 45 (expired),
         // 43 or 46 would leave the endpoint in place and the operator with a bare 502.
         let told = match &judged {
-            Ok(_) => None,
+            Ok(caller) => {
+                self.tickets.hold_until(caller.until);
+                None
+            }
             Err(AcceptRefusal::UnknownAuthority) => Some(CertificateError::UnknownIssuer),
             Err(_) => Some(CertificateError::NotValidForName),
         };

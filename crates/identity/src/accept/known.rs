@@ -32,39 +32,49 @@ struct Chain {
     holder: Arc<PeerIdentity>,
 }
 
+/// A caller that is let in.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) holder: Arc<PeerIdentity>,
+    /// When the first certificate of its chain ends; `None` where that was not found out.
+    pub(super) until: Option<SystemTime>,
+}
+
 impl Known {
-    /// The holder of this very chain, if it was found good before and is in force at `clock`.
-    pub(super) fn holder(
+    /// The caller with this very chain, if it was found good before and is in force at `clock`.
+    pub(super) fn caller(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         clock: SystemTime,
-    ) -> Option<Arc<PeerIdentity>> {
+    ) -> Option<Caller> {
         let chains = self.chains();
         let chain = chains.iter().find(|chain| chain.is(leaf, intermediates))?;
-        (chain.not_before <= clock && clock <= chain.not_after).then(|| chain.holder.clone())
+        (chain.not_before <= clock && clock <= chain.not_after)
+            .then(|| Caller { holder: chain.holder.clone(), until: Some(chain.not_after) })
     }
 
-    /// Remembers that this chain was found good.
+    /// Remembers that this chain was found good, and tells when the first of its certificates ends. Nothing of both for
+    /// a chain that is too long, or that can't be read in full.
     pub(super) fn remember(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         holder: &Arc<PeerIdentity>,
-    ) {
+    ) -> Option<SystemTime> {
         let shown = || std::iter::once(leaf).chain(intermediates);
         if shown().map(|der| der.len()).sum::<usize>() > LONGEST {
-            return;
+            return None;
         }
         let (mut not_before, mut not_after) = (SystemTime::UNIX_EPOCH, None::<SystemTime>);
         for der in shown() {
             // Which of them the finding rests on is not known here, so all must be in force.
-            let Ok(parsed) = leaf::parse(der) else { return };
+            let parsed = leaf::parse(der).ok()?;
             let (from, until) = leaf::bounds(parsed.validity());
             not_before = not_before.max(from);
             not_after = Some(not_after.map_or(until, |sooner| sooner.min(until)));
         }
-        let Some(not_after) = not_after else { return };
+        let not_after = not_after?;
         let certificates = shown().map(|der| der.clone().into_owned()).collect();
         let mut chains = self.chains();
         chains.retain(|chain| !chain.is(leaf, intermediates));
@@ -72,6 +82,7 @@ impl Known {
             chains.pop_front();
         }
         chains.push_back(Chain { certificates, not_before, not_after, holder: holder.clone() });
+        Some(not_after)
     }
 
     fn chains(&self) -> MutexGuard<'_, VecDeque<Chain>> {

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use rustls::{
     CommonState, Error,
     server::{ServerConnectionData, UnbufferedServerConnection},
@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     frame::Frames,
-    session::{Broken, LAST_WORDS, SCRATCH, SMALLEST_READ},
+    incoming::{Broken, Dead, Incoming, Receive, SCRATCH, SMALLEST_READ},
 };
 
 /// The most that a record adds to its text, in any version and suite; more is asked for where it is not enough.
@@ -36,10 +36,8 @@ const RECORD: usize = 16 * 1024;
 /// What one write takes at most, unless told otherwise.
 const WRITE_LIMIT: usize = 64 * 1024;
 
-mod dead;
 mod room;
 
-use dead::Dead;
 use room::put;
 
 thread_local! {
@@ -50,20 +48,14 @@ thread_local! {
 pub(super) struct Served {
     io: TcpStream,
     tls: Box<UnbufferedServerConnection>,
-    frames: Frames,
+    incoming: Incoming,
     /// What has arrived of a record that is not whole.
     unfinished: Vec<u8>,
-    /// Text that was decrypted and not asked for yet.
-    held: BytesMut,
     /// Records that the socket did not take yet: `unsent[sent..]`.
     unsent: Vec<u8>,
     sent: usize,
-    read_limit: usize,
     write_limit: usize,
-    close_notified: bool,
-    at_eof: bool,
     close_notify_sent: bool,
-    dead: Option<Dead>,
 }
 
 impl Served {
@@ -72,17 +64,12 @@ impl Served {
         Self {
             io,
             tls: Box::new(tls),
-            frames,
+            incoming: Incoming::new(frames),
             unfinished: hello,
-            held: BytesMut::new(),
             unsent: Vec::new(),
             sent: 0,
-            read_limit: SCRATCH,
             write_limit: WRITE_LIMIT,
-            close_notified: false,
-            at_eof: false,
             close_notify_sent: false,
-            dead: None,
         }
     }
 
@@ -99,26 +86,15 @@ impl Served {
     }
 
     pub(super) fn close_notified(&self) -> bool {
-        self.close_notified
+        self.incoming.close_notified
     }
 
     pub(super) fn set_read_limit(&mut self, bytes: usize) {
-        self.read_limit = bytes;
+        self.incoming.read_limit = bytes;
     }
 
     pub(super) fn set_write_limit(&mut self, bytes: usize) {
         self.write_limit = bytes.max(1);
-    }
-
-    /// Why nothing more will come, if so.
-    fn ended(&self) -> Option<io::Result<()>> {
-        if let Some(dead) = &self.dead {
-            return Some(Err(dead.error()));
-        }
-        if self.close_notified || (self.at_eof && self.frames.at_boundary()) {
-            return Some(Ok(()));
-        }
-        self.at_eof.then(|| Err(io::ErrorKind::UnexpectedEof.into()))
     }
 
     /// Runs the handshake.
@@ -126,83 +102,19 @@ impl Served {
         if !self.unfinished.is_empty() && self.tls.is_handshaking() {
             // The hello, or a part of a message that stays here until the next recv.
             let mut wire = std::mem::take(&mut self.unfinished);
-            let mut early = std::mem::take(&mut self.held);
-            let taken = self.decrypt(&mut wire, &mut early);
-            self.held = early;
-            if let Err(error) = taken {
-                return Poll::Ready(Err(self.broken(error)));
+            if let Err(error) = self.with_held(|session, held| session.decrypt(&mut wire, held)) {
+                return Poll::Ready(Err(self.incoming.broken(error)));
             }
         }
         loop {
             if let Err(error) = ready!(self.poll_send(cx)) {
-                return Poll::Ready(Err(self.broken(error)));
+                return Poll::Ready(Err(self.incoming.broken(error)));
             }
             if !self.tls.is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
-            if let Some(end) = self.ended() {
-                let error = end.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                return Poll::Ready(Err(self.broken(error)));
-            }
-            let mut early = std::mem::take(&mut self.held);
-            let received = self.poll_recv(cx, SCRATCH, &mut early);
-            self.held = early;
-            if let Err(error) = ready!(received) {
-                return Poll::Ready(Err(self.broken(error)));
-            }
+            ready!(self.poll_recv_early(cx))?;
         }
-    }
-
-    /// The best account of a failure: what TLS found or was told comes before what the socket says.
-    fn broken(&self, error: io::Error) -> Broken {
-        if !self.frames.began_with_tls() {
-            return Broken::NotTls;
-        }
-        match &self.dead {
-            Some(Dead::Tls(cause)) => Broken::Tls(cause.clone()),
-            _ => Broken::Io(error),
-        }
-    }
-
-    pub(super) fn poll_read_buf(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
-        if !self.held.is_empty() {
-            let count = self.held.len();
-            into.extend_from_slice(&self.held);
-            self.held = BytesMut::new();
-            return Poll::Ready(Ok(count));
-        }
-        self.send_what_goes();
-        loop {
-            if let Some(end) = self.ended() {
-                return Poll::Ready(end.map(|()| 0));
-            }
-            let before = into.len();
-            let received = self.poll_recv(cx, self.read_limit, into);
-            let count = into.len() - before;
-            if count > 0 {
-                return Poll::Ready(Ok(count)); // what failed after it is told by the next call
-            }
-            ready!(received)?;
-        }
-    }
-
-    /// For the traits: through a buffer of the connection, and no more of it than the caller has room for.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.held.is_empty() && out.remaining() > 0 {
-            let limit = std::mem::replace(&mut self.read_limit, out.remaining());
-            let mut text = BytesMut::new();
-            let read = self.poll_read_buf(cx, &mut text);
-            self.read_limit = limit;
-            ready!(read)?;
-            self.held = text;
-        }
-        let count = self.held.len().min(out.remaining());
-        out.put_slice(&self.held[..count]);
-        self.held.advance(count);
-        if self.held.is_empty() {
-            self.held = BytesMut::new();
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Takes text once everything before it is on its way. What the socket does not take of it is kept and sent by the
@@ -230,7 +142,7 @@ impl Served {
         room: usize,
         mut last: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> io::Result<usize> {
-        if let Some(dead @ Dead::Tls(_)) = &self.dead {
+        if let Some(dead @ Dead::Tls(_)) = &self.incoming.dead {
             return Err(dead.error());
         }
         loop {
@@ -271,31 +183,6 @@ impl Served {
         self.unsent = unsent;
     }
 
-    /// One recv, and everything in it decrypted into `text`.
-    fn poll_recv(&mut self, cx: &mut Context<'_>, limit: usize, text: &mut BytesMut) -> Poll<io::Result<()>> {
-        ARRIVING.with_borrow_mut(|arriving| {
-            let before = self.unfinished.len();
-            let room = before + limit.clamp(SMALLEST_READ, SCRATCH);
-            if arriving.len() < room {
-                // Not `resize`, which would touch all of it.
-                *arriving = vec![0; room];
-            }
-            let mut free = ReadBuf::new(&mut arriving[before..room]);
-            if let Err(error) = ready!(Pin::new(&mut self.io).poll_read(cx, &mut free)) {
-                self.dead = Some(Dead::Io(error.kind()));
-                return Poll::Ready(Err(error));
-            }
-            let count = free.filled().len();
-            if count == 0 {
-                self.at_eof = true;
-                return Poll::Ready(Ok(()));
-            }
-            self.frames.follow(&arriving[before..before + count]);
-            arriving[..before].copy_from_slice(&self.unfinished);
-            Poll::Ready(self.decrypt(&mut arriving[..before + count], text))
-        })
-    }
-
     /// Decrypts what is whole of `wire`, and keeps the rest.
     fn decrypt(&mut self, wire: &mut [u8], text: &mut BytesMut) -> io::Result<()> {
         let mut done = 0;
@@ -322,12 +209,12 @@ impl Served {
                     Ok(true)
                 }
                 Ok(ConnectionState::PeerClosed) => {
-                    self.close_notified = true;
+                    self.incoming.close_notified = true;
                     Ok(true)
                 }
                 Ok(_) => Ok(false),
                 Err(error) => {
-                    self.dead = Some(Dead::Tls(error.clone()));
+                    self.incoming.dead = Some(Dead::Tls(error.clone()));
                     Err(failed(error))
                 }
             };
@@ -397,8 +284,44 @@ impl Served {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what the socket takes now. It registers no waker, so that a reading task never takes the
-    /// place of a writing one; an error shows at the next read.
+    fn forget_sent(&mut self) {
+        if self.sent > 0 {
+            // Not `clear`: an idle connection must not keep the memory.
+            self.unsent = Vec::new();
+            self.sent = 0;
+        }
+    }
+}
+
+impl Receive for Served {
+    fn incoming(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, limit: usize, text: &mut BytesMut) -> Poll<io::Result<()>> {
+        ARRIVING.with_borrow_mut(|arriving| {
+            let before = self.unfinished.len();
+            let room = before + limit.clamp(SMALLEST_READ, SCRATCH);
+            if arriving.len() < room {
+                // Not `resize`, which would touch all of it.
+                *arriving = vec![0; room];
+            }
+            let mut free = ReadBuf::new(&mut arriving[before..room]);
+            if let Err(error) = ready!(Pin::new(&mut self.io).poll_read(cx, &mut free)) {
+                self.incoming.dead = Some(Dead::Io(error.kind()));
+                return Poll::Ready(Err(error));
+            }
+            let count = free.filled().len();
+            if count == 0 {
+                self.incoming.at_eof = true;
+                return Poll::Ready(Ok(()));
+            }
+            self.incoming.frames.follow(&arriving[before..before + count]);
+            arriving[..before].copy_from_slice(&self.unfinished);
+            Poll::Ready(self.decrypt(&mut arriving[..before + count], text))
+        })
+    }
+
     fn send_what_goes(&mut self) {
         while self.sent < self.unsent.len() {
             match self.io.try_write(&self.unsent[self.sent..]) {
@@ -407,27 +330,6 @@ impl Served {
             }
         }
         self.forget_sent();
-    }
-
-    fn forget_sent(&mut self) {
-        if self.sent > 0 {
-            // Not `clear`: an idle connection must not keep the memory.
-            self.unsent = Vec::new();
-            self.sent = 0;
-        }
-    }
-
-    /// Reads on after a failed write until nothing is left: the reason for the failure is often there.
-    fn hear_last_words(&mut self, cx: &mut Context<'_>) {
-        let mut held = std::mem::take(&mut self.held);
-        let most = held.len() + LAST_WORDS;
-        while self.ended().is_none() && held.len() < most {
-            match self.poll_recv(cx, SCRATCH, &mut held) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) | Poll::Pending => break,
-            }
-        }
-        self.held = held;
     }
 }
 

@@ -42,12 +42,11 @@ pub(super) struct Beliefs {
     trust: Trust,
     credentials: Option<Credentials>,
     verified: Verified,
-    anyone: bool,
 }
 
 impl Beliefs {
-    pub(super) fn new(trust: Trust, credentials: Option<Credentials>, anyone: bool) -> Self {
-        Self { trust, credentials, verified: Verified::default(), anyone }
+    pub(super) fn new(trust: Trust, credentials: Option<Credentials>) -> Self {
+        Self { trust, credentials, verified: Verified::default() }
     }
 
     pub(super) fn trust(&self) -> &Trust {
@@ -62,10 +61,6 @@ impl Beliefs {
         name: &ExpectedName,
         now: UnixTime,
     ) -> Result<Duration, Refusal> {
-        if self.anyone {
-            // Nothing was read of it, its end neither.
-            return Ok(Duration::from_secs(u32::MAX.into()));
-        }
         if let Some(not_after) = self.verified.remembers(der, name, now) {
             return Ok(not_after);
         }
@@ -185,7 +180,8 @@ impl Check {
             name,
             verdict: Mutex::new(None),
             requested: AtomicBool::new(false),
-            not_after: AtomicU64::new(0),
+            // Until one is judged: of who is believed without that, no end is known either.
+            not_after: AtomicU64::new(u32::MAX.into()),
         }
     }
 

@@ -139,6 +139,32 @@ fn names_are_carried_whole() {
     }
 }
 
+/// What Envoy 1.40 answers to the same certificates, but for a wildcard that is a part of a label.
+#[test]
+fn a_list_of_names_lets_in_a_wildcard_for_one_label() {
+    for (dns, name, let_in) in [
+        ("*.service.cf.internal", "gorouter.service.cf.internal", true),
+        ("*.SERVICE.cf.internal", "GoRouter.service.cf.INTERNAL", true),
+        ("*.internal", "cf.internal", true),
+        ("*.cf.internal", "*.cf.internal", true),
+        ("*.cf.internal", "gorouter.service.cf.internal", false),
+        ("*.service.cf.internal", "service.cf.internal", false),
+        ("router.cf.internal", "*.cf.internal", false),
+        ("g*.service.cf.internal", "gorouter.service.cf.internal", false),
+        ("**.service.cf.internal", "gorouter.service.cf.internal", false),
+        ("gorouter.*.cf.internal", "gorouter.service.cf.internal", false),
+        ("*.*.cf.internal", "gorouter.service.cf.internal", false),
+        ("*.gorouter", "gorouter", false),
+        ("*", "gorouter", false),
+        ("*.", "gorouter.", false),
+        ("*", "", false),
+    ] {
+        let holder = PeerIdentity::from_der(&certificate(&[], &[dns])).unwrap();
+        assert_eq!(holder.is_let_in_as(name), let_in, "{dns} as {name}");
+        assert_eq!(holder.carries(name), dns == name, "{dns} as {name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 

@@ -1,9 +1,10 @@
 //! Which certificate carries which name: the edge cases in which a homemade comparison goes wrong.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::SystemTime};
 
 use rcgen::SanType;
-use trueroute_identity::Refusal;
+use rustls::version::{TLS12, TLS13};
+use trueroute_identity::{Dialer, ExpectedName, Refusal, dial::DialerSettings};
 
 use crate::support::*;
 
@@ -29,6 +30,11 @@ async fn a_name_is_carried_by_a_dns_san_and_by_nothing_else() {
         ("third of three", Leaf::bare("x").dns("a").dns("b.c").dns(INSTANCE), Carried),
         ("*", Leaf::bare("x").dns("*"), Refused("certificate is valid for *, not")),
         ("*.", Leaf::bare("x").dns("*."), Refused("certificate is valid for *., not")),
+        (
+            "a wildcard and no more",
+            Leaf::bare("x").dns("*.cf.internal"),
+            Refused("certificate is valid for *.cf.internal, not"),
+        ),
         ("partial wildcard", Leaf::bare("x").dns("8f0b*"), Refused("certificate is valid for 8f0b*, not")),
         (
             "trailing dot",
@@ -95,7 +101,7 @@ async fn a_name_that_is_no_dns_name_is_compared_whole_and_sent_nowhere() {
     ] {
         let issued = ca.issue(Leaf::bare("x").dns(presented));
         let server = TlsServer::new(&issued).serve(async |tls| tls.get_ref().1.server_name().map(str::to_owned)).await;
-        let name = trueroute_identity::ExpectedName::new(expected);
+        let name = ExpectedName::new(expected);
         let met = dialer.secure(server.connect().await, &name).await;
         assert_eq!(met.is_ok(), carried, "{expected:?} by {presented:?}: {met:?}");
         if let Ok(mut secured) = met {
@@ -131,5 +137,22 @@ async fn an_address_is_carried_by_an_ip_san() {
             }
             (_, met) => panic!("{expected}: {met:?}"),
         }
+    }
+}
+
+/// An operator may ask for it; who holds the key is proven all the same.
+#[tokio::test]
+async fn who_believes_anyone_asks_for_the_key_of_the_certificate_and_for_nothing_else() {
+    let (ca, others) = (Ca::new("instance-ca"), Ca::new("other-ca"));
+    let settings = DialerSettings { believes_anyone: true, ..DialerSettings::default() };
+    let dialer = Dialer::new(trust_in(&ca), None, settings).unwrap();
+    let name = ExpectedName::new(INSTANCE);
+    let stranger = others.issue(Leaf::of("stranger").valid(-9, -1));
+    for version in [&TLS12, &TLS13] {
+        let server = TlsServer::speaking(&stranger, version).start().await;
+        let secured = dialer.secure(server.connect().await, &name).await.unwrap();
+        assert!(secured.certificate_ends() > SystemTime::now(), "it would be let go at once");
+        let liar = TlsServer::lying(&ca.issue(Leaf::of(INSTANCE)), &stranger, version).start().await;
+        assert!(dialer.secure(liar.connect().await, &name).await.is_err(), "{version:?}");
     }
 }

@@ -19,7 +19,11 @@ fn read(text: &str) -> Result<Bootstrap, BootstrapError> {
 }
 
 fn secret(path: &str, name: &str) -> SecretFile {
-    SecretFile { path: format!("/etc/cf-assets/envoy_config/{path}").into(), name: name.to_owned() }
+    SecretFile { path: format!("/etc/cf-assets/envoy_config/{path}").into(), name: name.to_owned(), watched: None }
+}
+
+fn watched(path: &str, name: &str) -> SecretFile {
+    SecretFile { watched: Some("/etc/cf-assets/envoy_config".into()), ..secret(path, name) }
 }
 
 fn doors(bootstrap: &Bootstrap) -> Vec<(&str, String, &str)> {
@@ -38,14 +42,14 @@ fn the_bootstrap_of_version_3_is_read_with_all_its_defaults() {
         ]
     );
     let [app, c2c, ssh] = bootstrap.listeners.as_slice() else { panic!("three listeners") };
-    let identity = secret("sds-id-cert-and-key.yaml", "id-cert-and-key");
-    let client_ca = ClientCa::Secret(secret("sds-id-validation-context.yaml", "id-validation-context"));
+    let identity = watched("sds-id-cert-and-key.yaml", "id-cert-and-key");
+    let client_ca = ClientCa::Secret(watched("sds-id-validation-context.yaml", "id-validation-context"));
     assert_eq!(app.identity, IdentitySource::Secret(identity));
     assert_eq!(app.mode, Mode::Strict { client_ca, names: vec![] });
     assert_eq!(app.offer.protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     assert_eq!(app.offer.suites.len(), 2);
     // Certificate-free on purpose, and without h2: clients broke when the app did not speak it.
-    assert_eq!(c2c.identity, IdentitySource::Secret(secret("sds-c2c-cert-and-key.yaml", "c2c-cert-and-key")));
+    assert_eq!(c2c.identity, IdentitySource::Secret(watched("sds-c2c-cert-and-key.yaml", "c2c-cert-and-key")));
     assert_eq!((&c2c.mode, c2c.offer.protocols.len()), (&Mode::Tls, 0));
     assert_eq!((ssh.idle, ssh.handshake, ssh.stat_prefix.as_str()), (None, None, "stats-2222-61002"));
     let cluster = &bootstrap.clusters[0];

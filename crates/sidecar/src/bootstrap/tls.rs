@@ -113,13 +113,18 @@ fn secret_file(node: &Node<'_>, notes: &mut Notes) -> Option<SecretFile> {
     node.fields(notes, |fields, notes| {
         let name = fields.take("name");
         let called = name.text(notes).or_else(|| name.missing("secrets are found by name", notes));
-        let path = file_source(&fields.take("sds_config"), notes);
-        Some(SecretFile { path: path?.into(), name: called?.to_owned() })
+        let (path, watched) = watched_file(&fields.take("sds_config"), notes)?;
+        Some(SecretFile { path: path.into(), name: called?.to_owned(), watched: watched.map(Into::into) })
     })
 }
 
-/// Reads a `ConfigSource` that is a file: `path`, or `path_config_source` since 2026.
+/// Reads a `ConfigSource` that is a file, whose folder is watched whatever it says.
 pub(super) fn file_source<'v>(node: &Node<'v>, notes: &mut Notes) -> Option<&'v str> {
+    watched_file(node, notes).map(|(path, _)| path)
+}
+
+/// Reads a `ConfigSource` that is a file: `path`, or `path_config_source` since 2026, which may name a folder to watch.
+fn watched_file<'v>(node: &Node<'v>, notes: &mut Notes) -> Option<(&'v str, Option<&'v str>)> {
     if node.is_empty() {
         return node.missing("only files are read", notes);
     }
@@ -128,12 +133,13 @@ pub(super) fn file_source<'v>(node: &Node<'v>, notes: &mut Notes) -> Option<&'v 
         let old = fields.take("path");
         let older = old.text(notes);
         let newer = fields.take("path_config_source").fields(notes, |fields, notes| {
-            // The folder of a file is always watched.
-            fields.pass_over(&["watched_directory"]);
-            fields.take("path").text(notes)
+            let watched =
+                fields.take("watched_directory").fields(notes, |fields, notes| fields.take("path").text(notes));
+            fields.take("path").text(notes).map(|path| (path, watched))
         });
         match (older, newer) {
-            (Some(path), None) | (None, Some(path)) => Some(path),
+            (Some(path), None) => Some((path, None)),
+            (None, Some(found)) => Some(found),
             (None, None) => old.missing("only files are read", notes),
             (Some(_), Some(_)) => old.wrong("one path", notes),
         }

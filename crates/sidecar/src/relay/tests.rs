@@ -231,3 +231,71 @@ async fn a_way_that_has_delivered_holds_no_memory() {
     tokio::join!(delivered, async { far.read_exact(&mut heard).await.unwrap() });
     assert_eq!((way.held.capacity(), heard), (0, [1; 100]));
 }
+
+/// Always has more to say and takes all that it hears: neither makes the relay wait.
+struct Quick {
+    left: usize,
+}
+
+impl Stream for Quick {
+    fn poll_chunk(&mut self, _: &mut Context<'_>, into: &mut BytesMut, most: usize) -> Poll<io::Result<usize>> {
+        let count = most.min(self.left);
+        self.left -= count;
+        into.put_bytes(0, count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn reset_on_drop(&self) {}
+}
+
+impl AsyncWrite for Quick {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// How often a relay of `each` bytes both ways was polled, and the bytes up and down after the first time.
+fn turns(each: usize) -> (usize, (u64, u64)) {
+    let stats = Stats::default();
+    let mut pump = Pump::new(Quick { left: each }, Quick { left: each }, &stats);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let (mut polls, mut first) = (0, (0, 0));
+    loop {
+        let polled = pump.poll(&mut cx);
+        polls += 1;
+        if polls == 1 {
+            first = stats.bytes();
+        }
+        if polled == Poll::Ready(End::Finished) {
+            assert_eq!(stats.bytes(), (each as u64, each as u64));
+            return (polls, first);
+        }
+    }
+}
+
+#[test]
+fn a_way_that_never_waits_leaves_the_other_and_other_connections_their_turn() {
+    let each = 64 * LONG_CHUNK;
+    let (polls, (up, down)) = turns(each);
+    assert!(polls > 4, "{polls}");
+    let share = (CHUNK as u64)..(each as u64 / 4);
+    assert!(share.contains(&up) && share.contains(&down), "{up} {down}");
+    // What is small is moved in one go, to its end.
+    assert_eq!(turns(3 * CHUNK).0, 1);
+}
+
+#[tokio::test]
+async fn a_relay_that_had_its_turn_goes_on_by_itself() {
+    let (stats, never) = (Stats::default(), CancellationToken::new());
+    let (router, app) = (Quick { left: 64 * LONG_CHUNK }, Quick { left: 64 * LONG_CHUNK });
+    let relaying = relay(router, app, FOREVER, Ends { lull: &never, cut: &never }, &stats);
+    assert_eq!(timeout(Duration::from_secs(10), relaying).await.unwrap(), End::Finished);
+}

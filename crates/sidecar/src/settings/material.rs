@@ -46,6 +46,8 @@ pub struct SecretFile {
     pub path: PathBuf,
     /// Which of its secrets.
     pub name: String,
+    /// A folder in which a change is a reason to read the file again, beside the file's own.
+    pub watched: Option<PathBuf>,
 }
 
 /// One listener of a file of listeners, which holds its certificate (the layout of 2018).

@@ -10,6 +10,7 @@ use tokio::{
 use trueroute_sidecar::{Settings, envoy::CommandLine, settings::Drain, stats::Event};
 use trueroute_testkit::{
     eventually,
+    pki::Leaf,
     tls::{ClientTls, Version},
 };
 
@@ -101,6 +102,50 @@ async fn a_secret_is_taken_over_at_once_and_open_connections_stay() {
         container.put("id", &renewed);
         eventually(PATIENCE, async || shown(&sidecar.call(&container.router()).await.unwrap()) == renewed.der).await;
         echo(&mut old, "still here").await;
+    }
+}
+
+/// Mounted secrets are renewed by a link that leads elsewhere, and some folders as a whole.
+#[tokio::test]
+async fn a_folder_that_is_swapped_is_seen_at_once() {
+    let source = "/static_resources/listeners/0/filter_chains/0/transport_socket/typed_config/common_tls_context\
+                  /tls_certificate_sds_secret_configs/0/sds_config/path_config_source";
+    for by_link in [true, false] {
+        let container = Container::new();
+        // Without authorities, whose file would have the folder watched in any case.
+        let config = container.write(&[Door::c2c(echoing().await)], None);
+        let mut document: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+        let source = document.pointer_mut(source).unwrap();
+        source["path"] = container.file("current/secret.yaml").to_str().into();
+        if by_link {
+            source.as_object_mut().unwrap().remove("watched_directory");
+        }
+        std::fs::write(&config, document.to_string()).unwrap();
+        let put = |leaf: &Leaf, folder: &str| {
+            std::fs::create_dir(container.file(folder)).unwrap();
+            container.put("c2c", leaf);
+            let secret = container.file("sds-c2c-cert-and-key.yaml");
+            std::fs::rename(secret, container.file(&format!("{folder}/secret.yaml"))).unwrap();
+        };
+        put(&container.instances.instance(&container.id).issue(), "first");
+        let renewed = container.instances.instance(&container.id).issue();
+        put(&renewed, "second");
+        let swap = |old: &str, new: &str| {
+            let (old, new, current) = (container.file(old), container.file(new), container.file("current"));
+            if by_link {
+                std::os::unix::fs::symlink(&new, container.file("link")).unwrap();
+                std::fs::rename(container.file("link"), current).unwrap();
+            } else {
+                let _ = std::fs::rename(&current, old);
+                std::fs::rename(new, current).unwrap();
+            }
+        };
+        swap("none", "first");
+        // Far more than a test takes, so that it is the watch that tells.
+        let sidecar = Running::start(Settings { reload_interval: PATIENCE * 10, ..settings(&config) }).await;
+        assert_ne!(shown(&sidecar.call(&container.caller()).await.unwrap()), renewed.der);
+        swap("first", "second");
+        eventually(PATIENCE, async || shown(&sidecar.call(&container.caller()).await.unwrap()) == renewed.der).await;
     }
 }
 

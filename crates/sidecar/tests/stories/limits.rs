@@ -46,6 +46,33 @@ async fn a_crowd_of_silent_connections_makes_room_for_an_honest_one() {
 }
 
 #[tokio::test]
+async fn peers_that_stall_after_their_hello_make_room_for_an_honest_one() {
+    let world = World::new();
+    let mut settings = world.settings(echoing().await, world.strict());
+    settings.listeners[0].caps.handshakes = 2;
+    // Not by this: it is longer than anybody's patience here.
+    settings.listeners[0].timeouts.handshake = 6 * PATIENCE;
+    let sidecar = Running::start(settings).await;
+    let mut crowd = Vec::new();
+    for already in 1..=2 {
+        let mut stalling = TcpStream::connect(sidecar.addr).await.unwrap();
+        let mut tls = rustls::ClientConnection::new(world.router().config(), world.router().server_name()).unwrap();
+        let mut hello = Vec::new();
+        tls.write_tls(&mut hello).unwrap();
+        stalling.write_all(&hello).await.unwrap();
+        // Our answer has come, and stays unanswered.
+        stalling.readable().await.unwrap();
+        sidecar.sees(Event::AppDialled, already).await;
+        crowd.push(stalling);
+    }
+    echo(&mut sidecar.call(&world.router()).await.unwrap(), "let me in").await;
+    sidecar.sees(Event::GaveWay, 1).await;
+    eventually(PATIENCE, async || sidecar.stats.active() == 1).await;
+    // The one that had stalled for longest.
+    let _ = rest(&mut crowd[0]).await;
+}
+
+#[tokio::test]
 async fn connections_above_the_cap_wait_and_are_served() {
     let world = World::new();
     let mut settings = world.settings(echoing().await, world.strict());

@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 use trueroute_sidecar::stats::Event;
-use trueroute_testkit::{eventually, tls::ClientTls};
+use trueroute_testkit::{eventually, pki::Authority, tls::ClientTls};
 
 use super::scene::{PATIENCE, Running, World, echo, echoing, rest, shown};
 
@@ -93,10 +93,40 @@ async fn the_certificate_without_a_name_is_served_and_ends_idle_connections() {
 }
 
 #[tokio::test]
+async fn the_certificate_without_a_name_ends_connections_from_before_a_renewal_too() {
+    let world = World::new();
+    let sidecar = Running::start(world.settings(echoing().await, world.strict())).await;
+    let mut opened = vec![sidecar.call(&world.router()).await.unwrap()];
+    echo(&mut opened[0], "answered").await;
+    let others = Authority::new("others");
+    let renewals: [&dyn Fn(); 2] = [&|| world.put(&world.instances.instance(&world.id).issue()), &|| {
+        std::fs::write(world.file("client-ca.crt"), format!("{}{}", world.routers.pem(), others.pem())).unwrap()
+    }];
+    for (renew, taken) in renewals.into_iter().zip(2..) {
+        renew();
+        eventually(PATIENCE, async || sidecar.stats.of(Event::CertificateTaken) >= taken).await;
+        let mut stream = sidecar.call(&world.router()).await.unwrap();
+        echo(&mut stream, "answered").await;
+        opened.push(stream);
+    }
+    world.put(&world.instances.drain().issue());
+    for (number, stream) in opened.iter_mut().enumerate() {
+        assert_eq!(rest(stream).await.unwrap(), b"", "connection {number}");
+    }
+    // Called off, it is no sign for those that come later.
+    world.put(&world.instances.instance(&world.id).issue());
+    eventually(PATIENCE, async || sidecar.call(&world.router()).await.is_ok()).await;
+    let mut later = sidecar.call(&world.router()).await.unwrap();
+    for _ in 0..3 {
+        echo(&mut later, "in force again").await;
+    }
+}
+
+#[tokio::test]
 async fn a_new_client_ca_counts_for_new_connections() {
     let world = World::new();
     let sidecar = Running::start(world.settings(echoing().await, world.strict())).await;
-    let others = trueroute_testkit::pki::Authority::new("others");
+    let others = Authority::new("others");
     let newcomer = world.caller().identity(&others.router_client(super::scene::ROUTER).issue());
     std::fs::write(world.file("client-ca.crt"), format!("{}{}", world.routers.pem(), others.pem())).unwrap();
     eventually(PATIENCE, async || {
