@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::problem::Problem;
 
 /// Enumerations whose first word is written out as a default, by their key.
-const DEFAULT_WORDS: [(&str, &str); 14] = [
+const DEFAULT_WORDS: [(&str, &str); 16] = [
     ("cluster_dns_lookup_family", "AUTO"),
     ("dns_lookup_family", "AUTO"),
     ("drain_type", "DEFAULT"),
@@ -22,10 +22,12 @@ const DEFAULT_WORDS: [(&str, &str); 14] = [
     ("priority", "DEFAULT"),
     ("protocol", "TCP"),
     ("protocol_selection", "USE_CONFIGURED_PROTOCOL"),
+    ("proxy_protocol_tlv_merge_policy", "ADD_IF_ABSENT"),
     ("tls_maximum_protocol_version", "TLS_AUTO"),
     ("tls_minimum_protocol_version", "TLS_AUTO"),
     ("traffic_direction", "UNSPECIFIED"),
     ("trust_chain_verification", "VERIFY_TRUST_CHAIN"),
+    ("upstream_connect_mode", "IMMEDIATE"),
 ];
 
 /// Characters of a value that a problem shows.
