@@ -15,7 +15,7 @@ use crate::{
 mod translate;
 mod words;
 
-use words::{Kind, Words};
+use words::Words;
 
 /// Envoy's own drain time.
 const DRAIN_TIME: Duration = Duration::from_secs(600);
@@ -184,11 +184,7 @@ impl CommandLine {
                 self.own.handshake_timeout = Some(Duration::from_secs(words.count(flag)? as u64));
             }
             other => {
-                // Half a flag must not swallow the next one, nor leave a value standing alone.
-                if words::kind(other) == Kind::Valued || (words::kind(other) == Kind::Unknown && words.next_is_value())
-                {
-                    let _ = words.value(other);
-                }
+                words.pass_over_value();
                 self.passed_over.push(other.to_owned());
             }
         }

@@ -38,6 +38,28 @@ fn other_flags_are_passed_over_with_one_warning_whatever_follows_them() {
 }
 
 #[test]
+fn no_flag_that_is_passed_over_swallows_another() {
+    for flag in [
+        "--skip-hot-restart-on-no-parent",
+        "--skip-hot-restart-parent-stats",
+        "--hot-restart-version",
+        "--log-stacktrace-single-entry",
+        "--use-dynamic-base-id",
+        "--base-id",
+        "--base-id 7",
+        "--base-id=7",
+        "--use-libevent-buffers 1",
+        "--from-the-future",
+    ] {
+        for line in [format!("{flag} -c e.yaml"), format!("{flag} --config-path=e.yaml")] {
+            let read = parse(&line).unwrap();
+            assert_eq!(read.config.as_deref(), Some("e.yaml".as_ref()), "{line}");
+            assert_eq!(read.passed_over, [flag.split([' ', '=']).next().unwrap()], "{line}");
+        }
+    }
+}
+
+#[test]
 fn what_can_not_be_followed_is_named() {
     for (line, expected) in [
         ("-c", "-c needs a value"),
