@@ -112,9 +112,9 @@ fn home(_: &House, _: &Request) -> Answer {
 fn drain_listeners(_: &House, request: &Request) -> Answer {
     // Every listener leads inward, so there is nothing that `inboundonly` would leave open.
     let doors = match (request.asks("graceful"), request.asks("skip_exit")) {
-        (None, _) => Doors::Close,
+        (_, Some(_)) => Doors::Leave,
+        (None, None) => Doors::Close,
         (Some(_), None) => Doors::CloseLater,
-        (Some(_), Some(_)) => Doors::Leave,
     };
     Answer::text(200, "OK\n").then(Command::Drain(doors))
 }
