@@ -49,7 +49,7 @@ pub enum Task {
     /// Serve.
     #[default]
     Serve,
-    /// Read the configuration, say whether it could be served, and end.
+    /// Read the configuration and what it points to, say whether they could be served, and end.
     Validate,
     /// Say who and what this is, and end.
     Version,
@@ -108,7 +108,7 @@ Terminates TLS beside an app, configured by an Envoy bootstrap as Diego writes i
   -c, --config-path FILE       the bootstrap
       --drain-time-s S         time for open connections to finish after TERM or INT (600)
   -l, --log-level WORD         trace, debug, info, warn, error, critical, off (info)
-      --mode serve|validate    validate reads the configuration and ends
+      --mode serve|validate    validate reads configuration and certificates, and ends
       --service-node NAME      in place of the bootstrap's node.id
       --service-cluster NAME   in place of the bootstrap's node.cluster
       --admin-address-path F   write the address of the admin pages to a file

@@ -2,7 +2,7 @@
 //!
 //! Under the name `envoy`, or with `-c`, the flags are Envoy's. `explain` before the flags says what they come to.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,6 +13,7 @@ use trueroute_sidecar::{
     explain::explain,
     flags::Flags,
     keep_little, log,
+    validate::validate,
 };
 
 // Gives memory back after a burst, where the system's allocator keeps it; the memory is the app's.
@@ -77,10 +78,24 @@ fn as_envoy(words: Vec<OsString>, explains: bool) -> Result<(Settings, Origin), 
         tracing::warn!("{warning}");
     }
     if line.task == Task::Validate && !explains {
-        println!("configuration '{}' OK", line.config.unwrap_or_default().display());
-        return Err(ExitCode::SUCCESS);
+        return Err(validated(&line, &settings));
     }
     Ok((settings, Origin::Bootstrap))
+}
+
+/// Says whether what `settings` point to could be served.
+fn validated(line: &CommandLine, settings: &Settings) -> ExitCode {
+    let findings = validate(settings);
+    for awaited in &findings.awaited {
+        tracing::warn!("serving would wait: {awaited}");
+    }
+    // As with the document: whatever the level is.
+    findings.problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+    if !findings.problems.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    println!("configuration '{}' OK", line.config.as_deref().unwrap_or(Path::new("")).display());
+    ExitCode::SUCCESS
 }
 
 fn serve_or_say_why(settings: Settings, origin: Origin) -> ExitCode {
