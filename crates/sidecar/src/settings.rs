@@ -19,7 +19,7 @@ mod registration;
 
 pub(crate) use address::host_and_port;
 pub use address::{AddressError, AppAddress};
-pub use admin::{Admin, AdminAddress, Documents, Limits, Subject};
+pub use admin::{Admin, AdminAddress, Breakers, Documents, Limits, Subject};
 pub use material::{ClientCa, IdentityFiles, IdentitySource, ListenersFile, Pair, Pem, SecretFile};
 pub use registration::{Farewell, NatsServer, NatsUrlError, Registration};
 

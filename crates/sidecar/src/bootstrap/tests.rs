@@ -55,7 +55,7 @@ fn the_bootstrap_of_version_3_is_read_with_all_its_defaults() {
         (cluster.endpoints[0].to_string().as_str(), cluster.connect_timeout),
         ("10.255.116.6:8080", Duration::from_millis(250))
     );
-    assert_eq!((cluster.limits.connections, cluster.limits.pending), (4_294_967_295, 1024));
+    assert_eq!((cluster.breakers.default.connections, cluster.breakers.default.pending), (4_294_967_295, 1024));
     assert_eq!(bootstrap.admin, Some(AdminAddress::Tcp(([127, 0, 0, 1], 61003).into())));
     assert_eq!(bootstrap.node.cluster, "proxy-cluster");
     assert!(bootstrap.node.id.starts_with("sidecar~10.255.116.6~") && bootstrap.stats_rejected);
