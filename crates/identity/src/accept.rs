@@ -13,6 +13,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use crate::{credentials::Credentials, session::Broken, trust::Trust};
 
 mod accepted;
+mod allowed;
 mod demand;
 mod described;
 mod hello;
@@ -23,6 +24,7 @@ mod refusal;
 mod served;
 
 pub use accepted::Accepted;
+pub use allowed::AllowedName;
 use demand::{Demand, Terms};
 pub use described::Description;
 use linger::linger;
@@ -42,9 +44,8 @@ pub enum Mode {
     Strict {
         /// The authorities that the caller's certificate must lead to.
         trust: Trust,
-        /// Names of which the certificate must carry one, DNS, IP or URI, compared whole
-        /// ([`PeerIdentity::carries`](crate::PeerIdentity::carries)). An empty list takes any certificate of the authorities.
-        allowed: Vec<String>,
+        /// Names of which the certificate must carry one, DNS, IP or URI, compared whole. An empty list takes any certificate of the authorities.
+        allowed: Vec<AllowedName>,
     },
 }
 

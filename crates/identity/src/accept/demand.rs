@@ -18,7 +18,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{AcceptRefusal, AcceptorError, Mode, Offer, known::Known};
+use super::{AcceptRefusal, AcceptorError, AllowedName, Mode, Offer, known::Known};
 use crate::{credentials::Credentials, leaf, peer_identity::PeerIdentity, provider};
 
 /// One state of an acceptor: swapped whole, never changed.
@@ -35,7 +35,7 @@ pub(super) struct Terms {
 
 struct Strict {
     chain: Arc<dyn ClientCertVerifier>,
-    allowed: Vec<String>,
+    allowed: Vec<AllowedName>,
     known: Known,
 }
 
@@ -167,7 +167,7 @@ impl Strict {
             Err(error) => return Err(AcceptRefusal::Tls(error)),
         }
         let identity = PeerIdentity::from_der(leaf).map_err(|_| unreadable())?;
-        if !self.allowed.is_empty() && !self.allowed.iter().any(|name| identity.carries(name)) {
+        if !self.allowed.is_empty() && !self.allowed.iter().any(|name| name.is_carried_by(&identity)) {
             return Err(AcceptRefusal::WrongName { presented: identity.presented() });
         }
         let holder = Arc::new(identity);
