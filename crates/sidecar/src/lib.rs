@@ -31,6 +31,7 @@ pub mod stats;
 mod terminate;
 pub mod validate;
 
+pub use access::AccessLogs;
 pub use descriptors::raise_limit;
 pub use engine::{Bound, Sidecar, StartError};
 pub use leftovers::keep_little;

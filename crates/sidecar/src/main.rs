@@ -8,7 +8,7 @@ use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use trueroute_sidecar::{
-    Settings, Sidecar, StartError,
+    AccessLogs, Settings, Sidecar, StartError,
     envoy::{self, CommandLine, Task},
     explain::explain,
     flags::Flags,
@@ -124,8 +124,9 @@ async fn serve(settings: Settings, origin: Origin) -> Result<(), String> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM: {error}"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(|error| format!("SIGHUP: {error}"))?;
+    let mut rotated = signal(SignalKind::user_defined1()).map_err(|error| format!("SIGUSR1: {error}"))?;
     let bound = Sidecar::bind(settings).await.map_err(|error| explain_error(&error, origin))?;
-    let (until, look_now) = (CancellationToken::new(), bound.look_now());
+    let (until, look_now, logs) = (CancellationToken::new(), bound.look_now(), bound.access_logs());
     let mut running = std::pin::pin!(bound.run(until.clone()));
     loop {
         tokio::select! {
@@ -134,6 +135,7 @@ async fn serve(settings: Settings, origin: Origin) -> Result<(), String> {
                 tracing::info!(signal = "HUP", "Reading the certificate files");
                 look_now.notify_one();
             }
+            _ = rotated.recv() => reopen(&logs),
             name = first(&mut terminate, &mut interrupt) => {
                 tracing::info!(signal = name, "Stopping");
                 break;
@@ -146,6 +148,13 @@ async fn serve(settings: Settings, origin: Origin) -> Result<(), String> {
         name = first(&mut terminate, &mut interrupt) => tracing::warn!(signal = name, "Stopped without waiting"),
     }
     Ok(())
+}
+
+fn reopen(logs: &AccessLogs) {
+    match logs.reopen() {
+        Ok(()) => tracing::info!(signal = "USR1", "Opened the access logs again"),
+        Err(error) => tracing::error!(problem = log::chain(&error), "An access log can not be opened again"),
+    }
 }
 
 async fn first(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

@@ -12,6 +12,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::AccessLogs,
     presented::{Presented, Standing},
     settings::{AppAddress, Breakers, IdentitySource, Mode, ProxyProtocol, Subject},
     stats::{Event, Stats},
@@ -26,6 +27,7 @@ pub(crate) struct House {
     pub(crate) read_only: bool,
     pub(crate) controls: Controls,
     pub(crate) started: Started,
+    pub(crate) logs: AccessLogs,
 }
 
 /// When it all began, by both clocks.

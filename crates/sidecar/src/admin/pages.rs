@@ -60,7 +60,7 @@ const PAGES: [Page; 27] = [
     shows("/memory", "print current allocation/heap usage", |_, _| Answer::json(&figures::memory())),
     changes("/quitquitquit", "exit the server", |_, _| Answer::text(200, "OK\n").then(Command::Quit)),
     shows("/ready", "print server state, return 200 if LIVE, otherwise return 503", ready),
-    changes("/reopen_logs", "reopen access logs", |_, _| Answer::text(200, "OK\n")),
+    changes("/reopen_logs", "reopen access logs", |house, _| reopen_logs(house)),
     changes("/reset_counters", "reset all counters to zero", reset_counters),
     shows("/runtime", "print runtime values", |_, _| Answer::json(&json!({"layers": [], "entries": {}}))),
     changes("/runtime_modify", "modify runtime values", unsupported),
@@ -156,6 +156,13 @@ fn logging(_: &House, request: &Request) -> Answer {
 fn ready(house: &House, _: &Request) -> Answer {
     let state = house.state();
     Answer::text(if state == "LIVE" { 200 } else { 503 }, format!("{state}\n"))
+}
+
+fn reopen_logs(house: &House) -> Answer {
+    match house.logs.reopen() {
+        Ok(()) => Answer::text(200, "OK\n"),
+        Err(error) => Answer::text(503, format!("an access log can not be opened: {error}\n")),
+    }
 }
 
 fn reset_counters(house: &House, _: &Request) -> Answer {

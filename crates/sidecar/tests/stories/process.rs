@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, split},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -296,6 +296,24 @@ async fn hup_reads_the_files_at_once() {
     assert_eq!(shown(&process.call(&world).await), before);
     process.signal(Signal::HUP);
     eventually(PATIENCE, async || shown(&process.call(&world).await) != before).await;
+}
+
+#[tokio::test]
+async fn usr1_and_a_page_open_the_access_log_again() {
+    let (world, moved) = (World::new(), "moved");
+    let (path, admin) = (world.file("access.log"), world.file("admin.sock"));
+    let shell = format!("exec \"$@\" --access-log {} --admin {}", path.display(), admin.display());
+    let process = Process::start(&world, echoing().await, &shell);
+    let reopened = async || eventually(PATIENCE, async || path.exists()).await;
+    std::fs::rename(&path, world.file(moved)).unwrap();
+    process.signal(Signal::USR1);
+    reopened().await;
+    drop(process.call(&world).await);
+    eventually(PATIENCE, async || std::fs::read_to_string(&path).unwrap().lines().count() == 1).await;
+    std::fs::rename(&path, world.file(moved)).unwrap();
+    let mut stream = UnixStream::connect(&admin).await.unwrap();
+    stream.write_all(b"POST /reopen_logs HTTP/1.1\r\n\r\n").await.unwrap();
+    reopened().await;
 }
 
 #[tokio::test]
