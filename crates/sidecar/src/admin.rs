@@ -24,14 +24,14 @@ mod pages;
 mod settings_document;
 
 pub(crate) use house::{Controls, Flat, House, Started};
-use http::Request;
+use http::{Answer, Request};
 
 use crate::settings::AdminAddress;
 
 /// Connections at a time; more wait in the kernel's queue.
 const MOST: usize = 16;
 
-/// A request and its answer must pass within this time.
+/// A request must pass within this time, and its answer too.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// After an answer, how long the other side may take to close.
@@ -78,13 +78,13 @@ impl Door {
                     let _ = stream.set_nodelay(true);
                     visitors.spawn(async move {
                         let _place = place;
-                        let _ = timeout(PATIENCE, visit(stream, &house)).await;
+                        visit(stream, &house).await;
                     })
                 }),
                 Self::Socket(listener) => listener.accept().await.map(|(stream, _)| {
                     visitors.spawn(async move {
                         let _place = place;
-                        let _ = timeout(PATIENCE, visit(stream, &house)).await;
+                        visit(stream, &house).await;
                     })
                 }),
             };
@@ -105,22 +105,26 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 /// One connection, one request.
-async fn visit(mut stream: impl AsyncRead + AsyncWrite + Unpin, house: &House) -> io::Result<()> {
-    let (answer, is_head) = match Request::read(&mut stream).await {
-        Ok(Some(request)) => (pages::answer(house, &request), request.method == "HEAD"),
-        Ok(None) => return Ok(()),
-        Err(refusal) => (refusal, false),
+async fn visit(mut stream: impl AsyncRead + AsyncWrite + Unpin, house: &House) {
+    let (answer, is_head) = match timeout(PATIENCE, Request::read(&mut stream)).await {
+        Ok(Ok(Some(request))) => (pages::answer(house, &request), request.method == "HEAD"),
+        Ok(Err(refusal)) => (refusal, false),
+        Ok(Ok(None)) | Err(_) => return,
     };
-    let then = answer.then;
+    // Whoever asks for a change and closes at once has asked for it all the same.
+    let _ = timeout(PATIENCE, tell(&mut stream, &answer, is_head)).await;
+    if let Some(then) = answer.then {
+        house.controls.follow(then);
+    }
+}
+
+async fn tell(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &Answer, is_head: bool) -> io::Result<()> {
     stream.write_all(&answer.head()).await?;
     if !is_head {
         stream.write_all(answer.body.as_bytes()).await?;
     }
     stream.shutdown().await?;
     // What was sent and not read would turn the close into a reset, and the answer into nothing.
-    let _ = timeout(LINGER, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
-    if let Some(then) = then {
-        house.controls.follow(then);
-    }
+    let _ = timeout(LINGER, tokio::io::copy(stream, &mut tokio::io::sink())).await;
     Ok(())
 }

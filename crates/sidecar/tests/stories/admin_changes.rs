@@ -93,6 +93,15 @@ async fn a_drain_that_skips_the_exit_leaves_the_doors_open_for_good() {
 }
 
 #[tokio::test]
+async fn who_asks_and_leaves_at_once_has_asked() {
+    let scene = Scene::new().await;
+    let mut stream = TcpStream::connect(scene.sidecar.admin.unwrap()).await.unwrap();
+    stream.write_all(b"POST /quitquitquit HTTP/1.1\r\n\r\n").await.unwrap();
+    drop(stream);
+    scene.sidecar.ends().await;
+}
+
+#[tokio::test]
 async fn quitting_waits_for_nobody() {
     let scene = Scene::new().await;
     let mut busy = scene.request().await;
