@@ -93,12 +93,11 @@ struct Fields {
 
 impl Fields {
     fn put(&mut self, field: &Field, text: &str) {
-        let plain = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}');
         if field.name() == "message" {
-            self.message.extend(text.chars().map(|c| if plain(c) { c } else { ' ' }));
+            self.message.extend(text.chars().map(|c| if is_plain(c) { c } else { ' ' }));
             return;
         }
-        let bare = !text.is_empty() && text.chars().all(|c| plain(c) && !c.is_whitespace() && c != '"');
+        let bare = !text.is_empty() && text.chars().all(|c| is_plain(c) && !c.is_whitespace() && c != '"');
         // Writing to a string does not fail.
         let _ = match bare {
             true => write!(self.rest, " {}={text}", field.name()),
@@ -135,6 +134,23 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// `text` with everything escaped that could end its line or turn a terminal about.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_plain(c) {
+            true => line.push(c),
+            false => line.extend(c.escape_default()),
+        }
+    }
+    line
+}
+
+fn is_plain(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// A moment after 1970 in UTC, with milliseconds.
@@ -200,6 +216,11 @@ mod tests {
         ] {
             assert_eq!(Rfc3339(Duration::from_secs(seconds)).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn what_could_end_a_line_is_escaped() {
+        assert_eq!(one_line("a\nb\r\u{1b}[2J\u{2028}\u{85}é\\\""), "a\\nb\\r\\u{1b}[2J\\u{2028}\\u{85}é\\\"");
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn as_ourselves(words: Vec<OsString>) -> Result<(Settings, Origin), ExitCode> {
 /// Settings to serve with, or the end when there is nothing to serve.
 fn as_envoy(words: Vec<OsString>, explains: bool) -> Result<(Settings, Origin), ExitCode> {
     let line = CommandLine::parse(words.into_iter().skip(1)).map_err(|error| {
-        eprintln!("error: {error}");
+        eprintln!("error: {}", log::one_line(&error.to_string()));
         ExitCode::FAILURE
     })?;
     match line.task {
@@ -71,7 +71,7 @@ fn as_envoy(words: Vec<OsString>, explains: bool) -> Result<(Settings, Origin), 
     log::start(line.log_level);
     let (settings, bootstrap) = line.settings().map_err(|error| {
         // Whatever the level is: nothing else says why there is no sidecar.
-        eprintln!("error: {}", log::chain(&error));
+        eprintln!("error: {}", log::one_line(&log::chain(&error)));
         ExitCode::FAILURE
     })?;
     for warning in line.warning().iter().chain(&bootstrap.warnings) {

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::{
-    log::chain,
+    log::{chain, one_line},
     material::{MaterialError, Watched},
     settings::{ClientCa, IdentitySource, Listener, Mode, Settings},
 };
@@ -50,7 +50,7 @@ impl Findings {
 
     /// Notes `error`, which came of the file `secrets` if that is where the thing stands.
     fn note(&mut self, listener: &Listener, secrets: Option<&Path>, error: &MaterialError) {
-        let line = format!("{}: {}", listener.name.escape_debug(), chain(error));
+        let line = one_line(&format!("{}: {}", listener.name, chain(error)));
         let is_absent = matches!(error, MaterialError::Read { path, .. } if secrets == Some(path));
         match secrets {
             Some(_) if !is_absent => self.awaited.push(line),

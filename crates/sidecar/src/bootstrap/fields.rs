@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+use crate::log::one_line;
 
 /// Enumerations whose first word is written out as a default, by their key.
 const DEFAULT_WORDS: [(&str, &str); 16] = [
@@ -177,7 +178,8 @@ impl<'v> Fields<'v> {
 }
 
 fn child(parent: &str, key: &str) -> String {
-    if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
+    let key = one_line(key);
+    if parent.is_empty() { key } else { format!("{parent}.{key}") }
 }
 
 pub(super) fn is_default_word(key: &str, value: &Value) -> bool {
@@ -203,6 +205,7 @@ fn shown(value: &Value) -> String {
         Value::Array(items) => format!("a list of {}", items.len()),
         value => value.to_string(),
     };
+    let text = one_line(&text);
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
@@ -255,12 +258,15 @@ mod tests {
             (json!("x"), "\"x\""),
             (json!([0]), "a list of 1"),
             (json!({"deep": {"er": 1}}), "{deep}"),
+            (json!({"d\n": 1}), "{d\\n}"),
+            (json!("\u{2028}"), "\"\\u{2028}\""),
         ] {
             assert_eq!(
                 leftovers(&json!({"known": 1, "unknown": value})),
                 [format!("unknown: {shown} is not supported")]
             );
         }
+        assert_eq!(leftovers(&json!({"a\nb": {"c": 1}})), ["a\\nb: {c} is not supported"]);
         assert_eq!(leftovers(&json!({"drain_type": "MODIFY_ONLY"})).len(), 1);
         assert_eq!(leftovers(&json!([])), [""; 0]);
         assert_eq!(leftovers(&json!([1])), [": expected a map"]);
