@@ -114,6 +114,8 @@ Terminates TLS beside an app, configured by an Envoy bootstrap as Diego writes i
       --admin-address-path F   write the address of the admin pages to a file
       --version, --help
 
+`explain` before the flags says what they come to, and serves nothing.
+
 Beyond Envoy's:
       --on-refused WORD        what a router sees when the app refuses: rst, alert or fin (rst)
       --admin-read-only        refuse requests to the admin pages that change something

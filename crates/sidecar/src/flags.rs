@@ -18,7 +18,11 @@ use crate::{
 
 /// Terminates TLS beside an app, and tells routers where it is.
 #[derive(Debug, Parser)]
-#[command(name = "trueroute-sidecar", version)]
+#[command(
+    name = "trueroute-sidecar",
+    version,
+    after_help = "`explain` before the flags says what they come to, and serves nothing."
+)]
 pub struct Flags {
     /// Address to accept TLS on; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT")]

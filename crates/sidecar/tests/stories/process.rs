@@ -210,6 +210,15 @@ fn the_program_knows_its_version() {
     assert!(String::from_utf8(output.stdout).unwrap().starts_with("trueroute-sidecar "));
 }
 
+#[test]
+fn both_helps_name_what_can_be_asked_beforehand() {
+    for words in [&["--help"][..], &["-c", "e.yaml", "--help"]] {
+        let output = Command::new(PROGRAM).args(words).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.matches("`explain` before the flags").count(), 1, "{words:?}: {text}");
+    }
+}
+
 #[tokio::test]
 async fn connections_cost_little_and_what_they_cost_is_given_back() {
     const CONNECTIONS: u64 = 300;
