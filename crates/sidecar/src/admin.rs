@@ -20,7 +20,9 @@ mod dump;
 mod figures;
 mod house;
 mod http;
+mod logging;
 mod pages;
+mod runtime;
 mod settings_document;
 
 pub(crate) use house::{Controls, Flat, House, Started};

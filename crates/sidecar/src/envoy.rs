@@ -5,10 +5,9 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use tracing::level_filters::LevelFilter;
-
 use crate::{
     bootstrap::{self, Bootstrap, BootstrapError},
+    log::LogLevel,
     settings::{OnRefused, Settings},
 };
 
@@ -28,7 +27,7 @@ pub struct CommandLine {
     /// The bootstrap.
     pub config: Option<PathBuf>,
     /// Least important log lines to write.
-    pub log_level: LevelFilter,
+    pub log_level: LogLevel,
     /// Open connections may finish for so long.
     pub drain_time: Duration,
     /// In place of the bootstrap's node id.
@@ -150,7 +149,7 @@ impl CommandLine {
         let mut read = Self {
             task: Task::Serve,
             config: None,
-            log_level: LevelFilter::INFO,
+            log_level: LogLevel::INFO,
             drain_time: DRAIN_TIME,
             node: None,
             cluster: None,
@@ -232,23 +231,8 @@ fn wrong(flag: &str, value: &str, expected: &'static str) -> CommandLineError {
     CommandLineError::Value { flag: flag.to_owned(), value: value.to_owned(), expected }
 }
 
-/// What is critical to Envoy is what ends it; here every error is worth its line, since each is told once.
-fn level(flag: &str, word: &str) -> Result<LevelFilter, CommandLineError> {
-    level_named(word).ok_or_else(|| wrong(flag, word, "trace, debug, info, warn, error, critical or off"))
-}
-
-/// The level that Envoy calls `word`.
-#[must_use]
-pub fn level_named(word: &str) -> Option<LevelFilter> {
-    Some(match word {
-        "trace" => LevelFilter::TRACE,
-        "debug" => LevelFilter::DEBUG,
-        "info" => LevelFilter::INFO,
-        "warn" | "warning" => LevelFilter::WARN,
-        "error" | "critical" => LevelFilter::ERROR,
-        "off" => LevelFilter::OFF,
-        _ => return None,
-    })
+fn level(flag: &str, word: &str) -> Result<LogLevel, CommandLineError> {
+    LogLevel::named(word).ok_or_else(|| wrong(flag, word, "trace, debug, info, warn, error, critical or off"))
 }
 
 fn task(flag: &str, word: &str) -> Result<Task, CommandLineError> {

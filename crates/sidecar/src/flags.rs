@@ -6,10 +6,9 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
-use tracing::level_filters::LevelFilter;
 
 use crate::{
-    log::chain,
+    log::{LogLevel, chain},
     settings::{
         AccessLog, AddressError, Admin, AdminAddress, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode,
         NatsServer, OnRefused, ProxyProtocol, Registration, Settings, Timeouts, host_and_port,
@@ -223,13 +222,9 @@ fn tag(text: &str) -> Result<(String, String), TagError> {
 impl Flags {
     /// What to log.
     #[must_use]
-    pub fn log_level(&self) -> LevelFilter {
-        match self.log_level {
-            LevelWord::Error => LevelFilter::ERROR,
-            LevelWord::Warn => LevelFilter::WARN,
-            LevelWord::Info => LevelFilter::INFO,
-            LevelWord::Debug => LevelFilter::DEBUG,
-        }
+    pub fn log_level(&self) -> LogLevel {
+        let word = self.log_level.to_possible_value();
+        word.and_then(|word| LogLevel::named(word.get_name())).unwrap_or(LogLevel::INFO)
     }
 
     /// The settings that the flags describe.

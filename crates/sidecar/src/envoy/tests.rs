@@ -14,7 +14,11 @@ fn the_command_line_of_every_executor_is_read() {
     ] {
         let read = parse(line).unwrap();
         assert_eq!(read.config.as_deref(), Some("/e.yaml".as_ref()), "{line}");
-        assert_eq!((read.drain_time, read.log_level), (Duration::from_secs(900), LevelFilter::ERROR), "{line}");
+        assert_eq!(
+            (read.drain_time, Some(read.log_level)),
+            (Duration::from_secs(900), LogLevel::named("critical")),
+            "{line}"
+        );
         assert_eq!(read.task, Task::Serve);
     }
     let read = parse("-c e --service-cluster proxy-cluster --service-node me").unwrap();

@@ -73,9 +73,14 @@ fn subject(bootstrap: &Bootstrap, line: &CommandLine) -> Subject {
         limits: bootstrap.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.breakers)).collect(),
         stats_rejected: bootstrap.stats_rejected && !line.own.keep_stats,
         options: vec![
-            ("config_path", config),
-            ("log_level", line.log_level.to_string()),
-            ("drain_time", format!("{}s", line.drain_time.as_secs())),
+            ("concurrency", 1.into()),
+            ("config_path", config.into()),
+            ("log_level", line.log_level.word.into()),
+            ("service_cluster", line.cluster.clone().unwrap_or_default().into()),
+            ("service_node", line.node.clone().unwrap_or_default().into()),
+            ("drain_time", format!("{}s", line.drain_time.as_secs()).into()),
+            ("mode", "Serve".into()),
+            ("restart_epoch", 0.into()),
         ],
     }
 }

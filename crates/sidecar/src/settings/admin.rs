@@ -55,7 +55,7 @@ pub struct Subject {
     /// Whether `/stats` is to be empty, as Diego asks for.
     pub stats_rejected: bool,
     /// The command line, as option and value.
-    pub options: Vec<(&'static str, String)>,
+    pub options: Vec<(&'static str, serde_json::Value)>,
 }
 
 /// Documents without defaults and secrets, each as JSON text: smaller than a tree, and rarely looked at.

@@ -284,7 +284,10 @@ async fn the_server_says_who_it_is_and_how_it_goes() {
     assert_eq!(server["version"].as_str().unwrap().split('/').count(), 5);
     assert_eq!((server["state"].as_str(), server["node"]["cluster"].as_str()), (Some("LIVE"), Some("proxy-cluster")));
     assert!(server["uptime_current_epoch"].as_str().unwrap().ends_with('s'));
-    assert_eq!(server["command_line_options"]["drain_time"], "900s");
+    let options = &server["command_line_options"];
+    assert_eq!((&options["drain_time"], &options["log_level"]), (&json!("900s"), &json!("critical")));
+    assert_eq!((&options["concurrency"], &options["restart_epoch"]), (&json!(1), &json!(0)));
+    assert_eq!((&options["mode"], &options["service_node"]), (&json!("Serve"), &json!("")));
     let memory = scene.json("/memory").await;
     assert!(memory["total_physical_bytes"].as_str().unwrap().parse::<u64>().unwrap() > 1 << 20);
     let listeners = scene.json("/listeners?format=json").await;

@@ -345,6 +345,7 @@ async fn an_operator_changes_what_is_logged_and_finds_the_pages_by_a_file() {
             answer
         };
         assert!(post("/logging").await.ends_with("active loggers:\n  trueroute_sidecar: info\n"));
+        assert!(post("/logging?foo=debug").await.starts_with("HTTP/1.1 400 "));
         assert!(post("/logging?level=loud").await.starts_with("HTTP/1.1 400 "));
         assert!(
             post(&format!("/logging?paths=main:{level}")).await.ends_with(&format!("trueroute_sidecar: {level}\n"))
