@@ -8,7 +8,7 @@ use std::{fs, io, net::SocketAddr, os::unix::fs::FileTypeExt, path::Path, sync::
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, UnixListener, UnixStream},
     sync::Semaphore,
     time::{sleep, timeout},
 };
@@ -54,7 +54,7 @@ impl Door {
         match address {
             AdminAddress::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
             AdminAddress::Socket(path) => {
-                remove_stale(path)?;
+                remove_stale(path).await?;
                 UnixListener::bind(path).map(Self::Socket)
             }
         }
@@ -98,9 +98,13 @@ impl Door {
     }
 }
 
-fn remove_stale(path: &Path) -> io::Result<()> {
+async fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => fs::remove_file(path),
+        // Whoever answers there is alive, and would never know why nobody asks any more.
+        Ok(found) if found.file_type().is_socket() => match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+            _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "a process listens there")),
+        },
         Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no socket")),
         Err(_) => Ok(()),
     }

@@ -20,6 +20,30 @@ const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
+/// What a mask may begin with: fields of the four parts, and of one resource.
+const MASKED: [&str; 20] = [
+    "active_state",
+    "bootstrap",
+    "client_status",
+    "cluster",
+    "draining_state",
+    "dynamic_active_clusters",
+    "dynamic_active_secrets",
+    "dynamic_listeners",
+    "dynamic_warming_clusters",
+    "dynamic_warming_secrets",
+    "error_state",
+    "last_updated",
+    "listener",
+    "name",
+    "secret",
+    "static_clusters",
+    "static_listeners",
+    "static_secrets",
+    "version_info",
+    "warming_state",
+];
+
 /// One of the four parts.
 struct Section {
     kind: &'static str,
@@ -45,6 +69,10 @@ pub(super) fn page(house: &House, request: &Request) -> Answer {
     }
     let mut configs: Vec<Value> = match request.asks("resource") {
         None => sections.into_iter().map(whole).collect(),
+        Some("bootstrap") => {
+            let refusal = "bootstrap is not a repeated field. Use ?mask=bootstrap to get only this field\n";
+            return Answer::text(400, refusal);
+        }
         Some(resource) => {
             let lists = sections.into_iter().flat_map(|section| section.lists);
             let Some((_, kind, found)) = lists.into_iter().find(|(key, _, _)| *key == resource) else {
@@ -59,6 +87,10 @@ pub(super) fn page(house: &House, request: &Request) -> Answer {
     };
     if let Some(mask) = request.asks("mask") {
         let paths: Vec<Vec<&str>> = mask.split(',').map(|path| path.split('.').collect()).collect();
+        if !paths.iter().all(|path| path.first().is_some_and(|first| MASKED.contains(first))) {
+            let refusal = format!("FieldMask {mask} could not be successfully applied to any configs.\n");
+            return Answer::text(400, refusal);
+        }
         configs = configs.iter().filter_map(|config| masked(config, &paths)).collect();
     }
     Answer::json(&json!({"configs": configs}))

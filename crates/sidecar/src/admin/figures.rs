@@ -45,8 +45,10 @@ impl Figure {
 
 /// `/stats` in the format that is asked for.
 pub(super) fn page(house: &House, request: &Request) -> Answer {
-    if request.asks("format") == Some("prometheus") {
-        return prometheus(house, request);
+    match request.asks("format") {
+        Some("prometheus") => return prometheus(house, request),
+        None | Some("text" | "json") => {}
+        Some(_) => return Answer::text(400, "usage: /stats?format=(json|prometheus|text)\n"),
     }
     let figures = match asked_for(house, request) {
         Ok(figures) => figures,

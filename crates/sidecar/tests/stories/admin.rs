@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 use trueroute_sidecar::{
-    Settings,
+    Settings, Sidecar,
     settings::{Admin, AdminAddress},
     stats::Event,
 };
@@ -231,7 +231,14 @@ async fn a_dump_can_be_cut_down_to_what_is_asked_for() {
     assert_eq!(masked["configs"][0]["listener"]["name"], *name);
     assert_eq!(masked["configs"][0]["listener"].get("filter_chains"), None);
     assert_eq!(scene.ask("GET", "/config_dump?resource=routes").await.0, 404);
-    assert_eq!(scene.ask("GET", "/config_dump?name_regex=%28").await.0, 400);
+    for target in ["?name_regex=%28", "?mask=nope", "?resource=static_listeners&mask=nope", "?resource=bootstrap"] {
+        assert_eq!(scene.ask("GET", &format!("/config_dump{target}")).await.0, 400, "{target}");
+    }
+    assert_eq!(types(&scene.json("/config_dump?mask=dynamic_listeners").await), [""; 0]);
+    let c2c = scene.json("/config_dump?resource=static_listeners&name_regex=.*-61443").await;
+    let demands = c2c["configs"][0]["listener"]
+        .pointer("/filter_chains/0/transport_socket/typed_config/require_client_certificate");
+    assert_eq!(demands, Some(&json!(false)));
 }
 
 #[tokio::test]
@@ -262,6 +269,7 @@ async fn certs_tell_what_is_live_and_whether_a_rotation_landed() {
     assert_eq!(leaf["path"], "<inline>");
     assert!(leaf["days_until_expiration"].as_str().unwrap().parse::<u32>().is_ok());
     assert!(leaf["expiration_time"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(certificates[0]["cert_chain"].as_array().unwrap().len(), 1);
     assert_eq!(certificates[0]["ca_cert"].as_array().unwrap().len(), 1);
     assert_eq!(certificates[1]["ca_cert"].as_array().unwrap().len(), 0);
     let first = leaf["serial_number"].clone();
@@ -338,6 +346,7 @@ async fn figures_go_by_envoys_names() {
     let page = scene.json("/stats?format=json&filter=server.live").await;
     assert_eq!(page["stats"][0], json!({"name": "server.live", "value": 1}));
     assert_eq!(scene.ask("GET", "/stats?filter=%28").await.0, 400);
+    assert_eq!(scene.ask("GET", "/stats?format=bogus").await.0, 400);
 
     assert_eq!(scene.ask("POST", "/reset_counters").await, (200, "OK\n".to_owned()));
     let stats = scene.curl("/stats").await;
@@ -354,7 +363,12 @@ async fn pages_answer_on_a_unix_socket_and_replace_what_a_process_left_there() {
         let sidecar = Running::start(settings).await;
         let stream = UnixStream::connect(&path).await.unwrap();
         assert_eq!(ask(stream, "GET", "/ready").await, (200, "LIVE\n".to_owned()));
-        drop(sidecar);
+        // Nobody else takes the socket while somebody answers there.
+        let admin = Some(Admin::new(AdminAddress::Socket(path.clone())));
+        let settings = Settings { admin, ..world.settings(echoing().await, world.strict()) };
+        let error = Sidecar::bind(settings).await.unwrap_err();
+        assert!(error.to_string().contains("admin.sock"), "{error}");
+        sidecar.ends_at_once().await;
     }
 }
 
