@@ -28,7 +28,7 @@ pub use allowed::AllowedName;
 use demand::{Demand, Terms};
 pub use described::Description;
 use linger::linger;
-pub use offer::{Offer, Suite};
+pub use offer::{Offer, Suite, suite_names};
 pub use refusal::AcceptRefusal;
 use served::Served;
 

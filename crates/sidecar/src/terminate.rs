@@ -164,6 +164,9 @@ impl Door {
                 self.stats.count(Event::HandshakeDone);
                 let spoke = if router.speaks_tls13() { Event::SpokeTls13 } else { Event::SpokeTls12 };
                 self.stats.count(spoke);
+                if let Some(suite) = router.suite() {
+                    self.stats.count_suite(suite);
+                }
                 if let Some(version) = self.listener.proxy_protocol {
                     self.introduce(version, &router, peer, &mut app).await;
                 }

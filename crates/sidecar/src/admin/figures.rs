@@ -157,6 +157,9 @@ fn of_listener(flat: &Flat, figures: &mut Vec<Figure>) {
     for (name, value) in counters {
         add(name, false, value);
     }
+    for (name, value) in flat.stats.suites() {
+        add(&format!("ssl.ciphers.{name}"), false, value);
+    }
     let (from_routers, from_app) = flat.stats.bytes();
     for (name, value) in [
         ("downstream_cx_total", count(Event::HandshakeDone)),

@@ -332,6 +332,7 @@ async fn figures_go_by_envoys_names() {
         format!("listener.{listener}.ssl.handshake: 1\n"),
         format!("listener.{listener}.ssl.fail_verify_no_cert: 1\n"),
         format!("listener.{listener}.ssl.versions.TLSv1.3: 1\n"),
+        format!("listener.{listener}.ssl.ciphers.TLS_AES_"),
         format!("cluster.service-cluster-{app}.upstream_cx_total: 2\n"),
         format!("tcp.stats-{app}-61001.downstream_cx_rx_bytes_total: 5\n"),
         format!("tcp.stats-{app}-61001.downstream_cx_tx_bytes_total: 5\n"),
