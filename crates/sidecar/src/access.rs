@@ -57,7 +57,11 @@ impl AccessLogs {
     /// # Errors
     /// The first file that could not be opened, after all were tried.
     pub fn reopen(&self) -> io::Result<()> {
-        self.0.iter().map(|log| log.reopen()).fold(Ok(()), |first, next| first.and(next))
+        let mut told = Ok(());
+        for log in &self.0 {
+            told = told.and(log.reopen());
+        }
+        told
     }
 }
 

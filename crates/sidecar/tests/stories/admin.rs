@@ -5,12 +5,12 @@ use std::{net::SocketAddr, path::Path};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::client::TlsStream;
 use trueroute_sidecar::{
-    Settings, Sidecar,
+    Settings,
     settings::{Admin, AdminAddress},
     stats::Event,
 };
@@ -19,7 +19,7 @@ use trueroute_testkit::{ReservedPort, eventually};
 use super::{
     diego::{Container, Door},
     envoy::settings,
-    scene::{PATIENCE, ROUTER, Running, World, echo, echoing, rest},
+    scene::{PATIENCE, ROUTER, Running, World, echo, echoing},
 };
 
 /// An admin door at a port that the system chooses.
@@ -69,7 +69,7 @@ impl Scene {
     }
 }
 
-async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, method: &str, target: &str) -> (u16, String) {
+pub(crate) async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, method: &str, target: &str) -> (u16, String) {
     stream.write_all(format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = String::new();
     timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("an answer").unwrap();
@@ -355,25 +355,6 @@ async fn figures_go_by_envoys_names() {
 }
 
 #[tokio::test]
-async fn pages_answer_on_a_unix_socket_and_replace_what_a_process_left_there() {
-    let world = World::new();
-    let path = world.file("admin.sock");
-    for _ in 0..2 {
-        let admin = Some(Admin::new(AdminAddress::Socket(path.clone())));
-        let settings = Settings { admin, ..world.settings(echoing().await, world.strict()) };
-        let sidecar = Running::start(settings).await;
-        let stream = UnixStream::connect(&path).await.unwrap();
-        assert_eq!(ask(stream, "GET", "/ready").await, (200, "LIVE\n".to_owned()));
-        // Nobody else takes the socket while somebody answers there.
-        let admin = Some(Admin::new(AdminAddress::Socket(path.clone())));
-        let settings = Settings { admin, ..world.settings(echoing().await, world.strict()) };
-        let error = Sidecar::bind(settings).await.unwrap_err();
-        assert!(error.to_string().contains("admin.sock"), "{error}");
-        sidecar.ends_at_once().await;
-    }
-}
-
-#[tokio::test]
 async fn settings_without_a_document_are_dumped_as_the_bootstrap_that_says_the_same() {
     let world = World::new();
     let admin = Some(Admin::new(AdminAddress::Tcp(anywhere())));
@@ -387,22 +368,6 @@ async fn settings_without_a_document_are_dumped_as_the_bootstrap_that_says_the_s
         trueroute_sidecar::bootstrap::parse(Path::new("dump"), &bootstrap, &|path| std::fs::read_to_string(path));
     let listener = read.unwrap().listeners.remove(0);
     assert_eq!((listener.address, listener.mode), (sidecar.addr, world.strict()));
-}
-
-#[tokio::test]
-async fn broken_and_slow_visitors_cost_only_themselves() {
-    let scene = Scene::new().await;
-    let admin = scene.sidecar.admin.unwrap();
-    let mut broken = TcpStream::connect(admin).await.unwrap();
-    broken.write_all(b"\x16\x03\x01 nonsense\r\n\r\n").await.unwrap();
-    let answer = rest(&mut broken).await.unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
-    let mut silent = Vec::new();
-    for _ in 0..8 {
-        silent.push(TcpStream::connect(admin).await.unwrap());
-    }
-    assert_eq!(scene.curl("/ready").await, "LIVE\n");
-    scene.request().await;
 }
 
 #[tokio::test]
