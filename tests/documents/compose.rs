@@ -118,7 +118,7 @@ fn the_sidecars_are_started_with_flags_that_they_take() {
         let settings = Flags::try_parse_from(words).and_then(Flags::settings).unwrap_or_else(|e| panic!("{name}: {e}"));
         let app = service["network_mode"].as_str().unwrap().strip_prefix("service:").unwrap().to_owned();
         let Mode::Strict { names, .. } = &settings.listeners[0].mode else { panic!("{name} is not strict") };
-        assert_eq!(names, &[identities::ROUTER.to_owned()]);
+        assert_eq!(names, &[identities::ROUTER.into()]);
         let registration = settings.registration.unwrap();
         assert_eq!(registration.host, app, "routers reach the sidecar under the name of the app's network");
         assert_eq!(registration.tls_port, Some(settings.listeners[0].listen.port()));

@@ -13,6 +13,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use crate::{credentials::Credentials, incoming::Broken, trust::Trust};
 
 mod accepted;
+mod allowed;
 mod demand;
 mod described;
 mod hello;
@@ -24,10 +25,11 @@ mod served;
 mod ticket;
 
 pub use accepted::Accepted;
+pub use allowed::AllowedName;
 use demand::{Demand, Terms};
 pub use described::Description;
 use linger::linger;
-pub use offer::{Offer, Suite};
+pub use offer::{Offer, Suite, suite_names};
 pub use refusal::AcceptRefusal;
 use served::Served;
 
@@ -43,9 +45,9 @@ pub enum Mode {
     Strict {
         /// The authorities that the caller's certificate must lead to.
         trust: Trust,
-        /// Names as one of which the certificate must be let in, DNS, IP or URI
-        /// ([`PeerIdentity::is_let_in_as`](crate::PeerIdentity::is_let_in_as)). An empty list takes any certificate of the authorities.
-        allowed: Vec<String>,
+        /// Names of which the certificate must carry one, DNS, IP or URI. An empty list takes any certificate of the
+        /// authorities.
+        allowed: Vec<AllowedName>,
     },
 }
 

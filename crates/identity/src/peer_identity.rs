@@ -95,18 +95,16 @@ impl PeerIdentity {
             || name.parse::<IpAddr>().is_ok_and(|address| self.ip_addresses.contains(&address))
     }
 
-    /// Whether a list of allowed names that has `name` lets this certificate in: as Envoy reads one, it
-    /// does if the certificate carries the name, or has a wildcard for its first label, whole, in a DNS name.
+    /// Whether the certificate has a DNS name with a wildcard that stands for the first label of `name`, whole.
     ///
     /// Not for the other end: what a router dials has to carry the registered name.
     #[must_use]
-    pub fn is_let_in_as(&self, name: &str) -> bool {
+    pub fn has_wildcard_for(&self, name: &str) -> bool {
         let beyond_the_first_label = name.find('.').map(|dot| &name[dot..]);
-        let wildcard = |dns: &String| match (dns.strip_prefix('*'), beyond_the_first_label) {
+        self.dns_names.iter().any(|dns| match (dns.strip_prefix('*'), beyond_the_first_label) {
             (Some(rest), Some(beyond)) => rest.eq_ignore_ascii_case(beyond) && rest.len() > 1,
             _ => false,
-        };
-        self.carries(name) || self.dns_names.iter().any(wildcard)
+        })
     }
 
     /// All alternative names, fit for a log line.

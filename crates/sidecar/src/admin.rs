@@ -8,7 +8,7 @@ use std::{fs, io, net::SocketAddr, os::unix::fs::FileTypeExt, path::Path, sync::
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, UnixListener, UnixStream},
     sync::Semaphore,
     time::{sleep, timeout},
 };
@@ -20,18 +20,20 @@ mod dump;
 mod figures;
 mod house;
 mod http;
+mod logging;
 mod pages;
+mod runtime;
 mod settings_document;
 
 pub(crate) use house::{Controls, Flat, House, Started};
-use http::Request;
+use http::{Answer, Request};
 
 use crate::settings::AdminAddress;
 
 /// Connections at a time; more wait in the kernel's queue.
 const MOST: usize = 16;
 
-/// A request and its answer must pass within this time.
+/// A request must pass within this time, and its answer too.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// After an answer, how long the other side may take to close.
@@ -52,7 +54,7 @@ impl Door {
         match address {
             AdminAddress::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
             AdminAddress::Socket(path) => {
-                remove_stale(path)?;
+                remove_stale(path).await?;
                 UnixListener::bind(path).map(Self::Socket)
             }
         }
@@ -78,13 +80,13 @@ impl Door {
                     let _ = stream.set_nodelay(true);
                     visitors.spawn(async move {
                         let _place = place;
-                        let _ = timeout(PATIENCE, visit(stream, &house)).await;
+                        visit(stream, &house).await;
                     })
                 }),
                 Self::Socket(listener) => listener.accept().await.map(|(stream, _)| {
                     visitors.spawn(async move {
                         let _place = place;
-                        let _ = timeout(PATIENCE, visit(stream, &house)).await;
+                        visit(stream, &house).await;
                     })
                 }),
             };
@@ -96,31 +98,39 @@ impl Door {
     }
 }
 
-fn remove_stale(path: &Path) -> io::Result<()> {
+async fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => fs::remove_file(path),
+        // Whoever answers there is alive, and would never know why nobody asks any more.
+        Ok(found) if found.file_type().is_socket() => match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+            _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "a process listens there")),
+        },
         Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no socket")),
         Err(_) => Ok(()),
     }
 }
 
 /// One connection, one request.
-async fn visit(mut stream: impl AsyncRead + AsyncWrite + Unpin, house: &House) -> io::Result<()> {
-    let (answer, is_head) = match Request::read(&mut stream).await {
-        Ok(Some(request)) => (pages::answer(house, &request), request.method == "HEAD"),
-        Ok(None) => return Ok(()),
-        Err(refusal) => (refusal, false),
+async fn visit(mut stream: impl AsyncRead + AsyncWrite + Unpin, house: &House) {
+    let (answer, is_head) = match timeout(PATIENCE, Request::read(&mut stream)).await {
+        Ok(Ok(Some(request))) => (pages::answer(house, &request), request.method == "HEAD"),
+        Ok(Err(refusal)) => (refusal, false),
+        Ok(Ok(None)) | Err(_) => return,
     };
-    let then = answer.then;
+    // Whoever asks for a change and closes at once has asked for it all the same.
+    let _ = timeout(PATIENCE, tell(&mut stream, &answer, is_head)).await;
+    if let Some(then) = answer.then {
+        house.controls.follow(then);
+    }
+}
+
+async fn tell(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &Answer, is_head: bool) -> io::Result<()> {
     stream.write_all(&answer.head()).await?;
     if !is_head {
         stream.write_all(answer.body.as_bytes()).await?;
     }
     stream.shutdown().await?;
     // What was sent and not read would turn the close into a reset, and the answer into nothing.
-    let _ = timeout(LINGER, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
-    if let Some(then) = then {
-        house.controls.follow(then);
-    }
+    let _ = timeout(LINGER, tokio::io::copy(stream, &mut tokio::io::sink())).await;
     Ok(())
 }

@@ -128,7 +128,9 @@ pub fn listener_of(path: &Path, text: &str, name: &str) -> Result<Listener, Boot
         .filter_map(|node| listener::listener(node, Place::Bootstrap, &mut notes))
         .collect();
     if notes.problems.is_empty() && !listeners.iter().any(|listener| listener.name == name) {
-        notes.problems.push(Problem::Missing { path: format!("resources[name={name}]"), why: "it was served before" });
+        notes
+            .problems
+            .push(Problem::Missing { path: format!("resources[name={name:?}]"), why: "it was served before" });
     }
     let found = listeners.into_iter().find(|listener| listener.name == name);
     found

@@ -23,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trueroute_identity::trust::TrustError;
 
 use crate::{
+    access::AccessLogs,
     admin::{Controls, House, Started},
     admission::Place,
     keeper,
@@ -189,10 +190,17 @@ impl Bound {
         Arc::clone(&self.look_now)
     }
 
+    /// The access logs, for whoever moves their files away.
+    #[must_use]
+    pub fn access_logs(&self) -> AccessLogs {
+        self.entrances.iter().filter_map(|entrance| entrance.door.access.clone()).collect()
+    }
+
     /// Serves until `until` is cancelled, then tells the routers, closes the doors and drains.
     ///
     /// Returns when the last connection has ended, or was cut at the end of the drain time.
     pub async fn run(self, until: CancellationToken) {
+        let logs = self.access_logs();
         let Self { entrances, admin, controls, started, registrar, stats, reload_interval, watch, look_now, drain } =
             self;
         let connections = TaskTracker::new();
@@ -215,7 +223,7 @@ impl Bound {
         if let Some(AdminEntrance { door, admin }) = admin {
             let flats = entrances.iter().map(Entrance::flat).collect();
             let (subject, read_only) = (admin.subject, admin.read_only);
-            let house = House { flats, stats: Arc::clone(&stats), subject, read_only, controls, started };
+            let house = House { flats, stats: Arc::clone(&stats), subject, read_only, controls, started, logs };
             spawn_until(&services, &cut, door.serve(Arc::new(house)));
         }
         for entrance in entrances {

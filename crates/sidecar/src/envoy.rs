@@ -5,17 +5,16 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use tracing::level_filters::LevelFilter;
-
 use crate::{
     bootstrap::{self, Bootstrap, BootstrapError},
+    log::LogLevel,
     settings::{OnRefused, Settings},
 };
 
 mod translate;
 mod words;
 
-use words::{Kind, Words};
+use words::Words;
 
 /// Envoy's own drain time.
 const DRAIN_TIME: Duration = Duration::from_secs(600);
@@ -28,7 +27,7 @@ pub struct CommandLine {
     /// The bootstrap.
     pub config: Option<PathBuf>,
     /// Least important log lines to write.
-    pub log_level: LevelFilter,
+    pub log_level: LogLevel,
     /// Open connections may finish for so long.
     pub drain_time: Duration,
     /// In place of the bootstrap's node id.
@@ -49,7 +48,7 @@ pub enum Task {
     /// Serve.
     #[default]
     Serve,
-    /// Read the configuration, say whether it could be served, and end.
+    /// Read the configuration and what it points to, say whether they could be served, and end.
     Validate,
     /// Say who and what this is, and end.
     Version,
@@ -108,11 +107,13 @@ Terminates TLS beside an app, configured by an Envoy bootstrap as Diego writes i
   -c, --config-path FILE       the bootstrap
       --drain-time-s S         time for open connections to finish after TERM or INT (600)
   -l, --log-level WORD         trace, debug, info, warn, error, critical, off (info)
-      --mode serve|validate    validate reads the configuration and ends
+      --mode serve|validate    validate reads configuration and certificates, and ends
       --service-node NAME      in place of the bootstrap's node.id
       --service-cluster NAME   in place of the bootstrap's node.cluster
       --admin-address-path F   write the address of the admin pages to a file
       --version, --help
+
+`explain` before the flags says what they come to, and serves nothing.
 
 Beyond Envoy's:
       --on-refused WORD        what a router sees when the app refuses: rst, alert or fin (rst)
@@ -148,7 +149,7 @@ impl CommandLine {
         let mut read = Self {
             task: Task::Serve,
             config: None,
-            log_level: LevelFilter::INFO,
+            log_level: LogLevel::INFO,
             drain_time: DRAIN_TIME,
             node: None,
             cluster: None,
@@ -184,11 +185,7 @@ impl CommandLine {
                 self.own.handshake_timeout = Some(Duration::from_secs(words.count(flag)? as u64));
             }
             other => {
-                // Half a flag must not swallow the next one, nor leave a value standing alone.
-                if words::kind(other) == Kind::Valued || (words::kind(other) == Kind::Unknown && words.next_is_value())
-                {
-                    let _ = words.value(other);
-                }
+                words.pass_over_value();
                 self.passed_over.push(other.to_owned());
             }
         }
@@ -234,23 +231,8 @@ fn wrong(flag: &str, value: &str, expected: &'static str) -> CommandLineError {
     CommandLineError::Value { flag: flag.to_owned(), value: value.to_owned(), expected }
 }
 
-/// What is critical to Envoy is what ends it; here every error is worth its line, since each is told once.
-fn level(flag: &str, word: &str) -> Result<LevelFilter, CommandLineError> {
-    level_named(word).ok_or_else(|| wrong(flag, word, "trace, debug, info, warn, error, critical or off"))
-}
-
-/// The level that Envoy calls `word`.
-#[must_use]
-pub fn level_named(word: &str) -> Option<LevelFilter> {
-    Some(match word {
-        "trace" => LevelFilter::TRACE,
-        "debug" => LevelFilter::DEBUG,
-        "info" => LevelFilter::INFO,
-        "warn" | "warning" => LevelFilter::WARN,
-        "error" | "critical" => LevelFilter::ERROR,
-        "off" => LevelFilter::OFF,
-        _ => return None,
-    })
+fn level(flag: &str, word: &str) -> Result<LogLevel, CommandLineError> {
+    LogLevel::named(word).ok_or_else(|| wrong(flag, word, "trace, debug, info, warn, error, critical or off"))
 }
 
 fn task(flag: &str, word: &str) -> Result<Task, CommandLineError> {

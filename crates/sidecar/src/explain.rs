@@ -45,7 +45,10 @@ fn write(page: &mut String, listener: &Listener) -> fmt::Result {
             writeln!(page, "  demands  strict: a certificate of the authorities in {}", of_authorities(client_ca))?;
             match believed.names.as_slice() {
                 [] => writeln!(page, "  allows   any name")?,
-                names => writeln!(page, "  allows   {}", names.join(", "))?,
+                names => {
+                    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+                    writeln!(page, "  allows   {}", names.join(", "))?;
+                }
             }
         }
         (Mode::Strict { .. }, Some(Err(error))) => {

@@ -6,10 +6,9 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
-use tracing::level_filters::LevelFilter;
 
 use crate::{
-    log::chain,
+    log::{LogLevel, chain},
     settings::{
         AccessLog, AddressError, Admin, AdminAddress, AppAddress, Caps, Drain, Farewell, IdentityFiles, Listener, Mode,
         NatsServer, OnRefused, ProxyProtocol, Registration, Settings, Timeouts, host_and_port,
@@ -18,7 +17,11 @@ use crate::{
 
 /// Terminates TLS beside an app, and tells routers where it is.
 #[derive(Debug, Parser)]
-#[command(name = "trueroute-sidecar", version)]
+#[command(
+    name = "trueroute-sidecar",
+    version,
+    after_help = "`explain` before the flags says what they come to, and serves nothing."
+)]
 pub struct Flags {
     /// Address to accept TLS on; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT")]
@@ -219,13 +222,9 @@ fn tag(text: &str) -> Result<(String, String), TagError> {
 impl Flags {
     /// What to log.
     #[must_use]
-    pub fn log_level(&self) -> LevelFilter {
-        match self.log_level {
-            LevelWord::Error => LevelFilter::ERROR,
-            LevelWord::Warn => LevelFilter::WARN,
-            LevelWord::Info => LevelFilter::INFO,
-            LevelWord::Debug => LevelFilter::DEBUG,
-        }
+    pub fn log_level(&self) -> LogLevel {
+        let word = self.log_level.to_possible_value();
+        word.and_then(|word| LogLevel::named(word.get_name())).unwrap_or(LogLevel::INFO)
     }
 
     /// The settings that the flags describe.

@@ -4,7 +4,8 @@
 //! [`Settings`] say everything, [`Sidecar::bind`] opens the doors, [`Bound::run`] serves until told to stop. From the
 //! bottom up: `settings`, `stats` and `log` are words; `dial`, `relay`, `admission`, `descriptors`, `origin` and `presented`
 //! each own one concern; `terminate` is the story of one connection, `register` the conversation with the routers, `engine`
-//! the life of the whole; `flags` reads the command line and is known to nobody below.
+//! the life of the whole; `validate` and `explain` say beforehand what settings come to; `flags` reads the command line
+//! and is known to nobody below.
 
 mod access;
 mod admin;
@@ -28,7 +29,9 @@ mod seldom;
 pub mod settings;
 pub mod stats;
 mod terminate;
+pub mod validate;
 
+pub use access::AccessLogs;
 pub use descriptors::raise_limit;
 pub use engine::{Bound, Sidecar, StartError};
 pub use leftovers::keep_little;

@@ -30,37 +30,67 @@ use tracing_subscriber::{
 ///
 /// Other crates stay silent: what matters of theirs is told here, once, and not at every attempt to reconnect.
 /// Does nothing if the process has a subscriber already.
-pub fn start(level: LevelFilter) {
-    let (filter, handle) = reload::Layer::new(ours(level));
+pub fn start(level: LogLevel) {
+    let (filter, handle) = reload::Layer::new(ours(level.filter));
     if tracing_subscriber::registry().with(Lines.with_filter(filter)).try_init().is_ok() {
         // Set together with the one subscriber of the process, so never twice.
         let _ = HANDLE.set(handle);
-        LEVEL.store(rank(level), Relaxed);
+        LEVEL.store(level.rank(), Relaxed);
     }
 }
 
 /// Changes the level while the process runs; whether there is a log of ours to change.
-pub fn set_level(level: LevelFilter) -> bool {
-    let changed = HANDLE.get().is_some_and(|handle| handle.reload(ours(level)).is_ok());
+pub fn set_level(level: LogLevel) -> bool {
+    let changed = HANDLE.get().is_some_and(|handle| handle.reload(ours(level.filter)).is_ok());
     if changed {
-        LEVEL.store(rank(level), Relaxed);
+        LEVEL.store(level.rank(), Relaxed);
     }
     changed
 }
 
-/// The level in force, in lower case.
+/// The level in force.
 #[must_use]
-pub fn level() -> &'static str {
+pub fn level() -> LogLevel {
     LEVELS[usize::from(LEVEL.load(Relaxed)).min(LEVELS.len() - 1)]
 }
 
 static HANDLE: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 static LEVEL: AtomicU8 = AtomicU8::new(0);
-const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-fn rank(level: LevelFilter) -> u8 {
-    let names = LEVELS.iter().zip(0..);
-    names.into_iter().find(|(name, _)| **name == level.to_string()).map_or(0, |(_, rank)| rank)
+/// Which lines are written, by the word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLevel {
+    /// Envoy's word.
+    pub word: &'static str,
+    /// What comes of it. What is critical to Envoy is what ends it; here every error is worth its line, since each is
+    /// told once.
+    pub filter: LevelFilter,
+}
+
+const LEVELS: [LogLevel; 7] = [
+    LogLevel { word: "off", filter: LevelFilter::OFF },
+    LogLevel { word: "critical", filter: LevelFilter::ERROR },
+    LogLevel { word: "error", filter: LevelFilter::ERROR },
+    LogLevel { word: "warning", filter: LevelFilter::WARN },
+    LogLevel { word: "info", filter: LevelFilter::INFO },
+    LogLevel { word: "debug", filter: LevelFilter::DEBUG },
+    LogLevel { word: "trace", filter: LevelFilter::TRACE },
+];
+
+impl LogLevel {
+    /// The usual one.
+    pub const INFO: Self = LEVELS[4];
+
+    /// The level that Envoy calls `word`.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        let word = if word == "warn" { "warning" } else { word };
+        LEVELS.into_iter().find(|level| level.word == word)
+    }
+
+    fn rank(self) -> u8 {
+        LEVELS.iter().zip(0..).find(|(level, _)| **level == self).map_or(0, |(_, rank)| rank)
+    }
 }
 
 fn ours(level: LevelFilter) -> Targets {
@@ -93,12 +123,11 @@ struct Fields {
 
 impl Fields {
     fn put(&mut self, field: &Field, text: &str) {
-        let plain = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}');
         if field.name() == "message" {
-            self.message.extend(text.chars().map(|c| if plain(c) { c } else { ' ' }));
+            self.message.extend(text.chars().map(|c| if is_plain(c) { c } else { ' ' }));
             return;
         }
-        let bare = !text.is_empty() && text.chars().all(|c| plain(c) && !c.is_whitespace() && c != '"');
+        let bare = !text.is_empty() && text.chars().all(|c| is_plain(c) && !c.is_whitespace() && c != '"');
         // Writing to a string does not fail.
         let _ = match bare {
             true => write!(self.rest, " {}={text}", field.name()),
@@ -135,6 +164,23 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// `text` with everything escaped that could end its line or turn a terminal about.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_plain(c) {
+            true => line.push(c),
+            false => line.extend(c.escape_default()),
+        }
+    }
+    line
+}
+
+fn is_plain(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// A moment after 1970 in UTC, with milliseconds.
@@ -200,6 +246,11 @@ mod tests {
         ] {
             assert_eq!(Rfc3339(Duration::from_secs(seconds)).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn what_could_end_a_line_is_escaped() {
+        assert_eq!(one_line("a\nb\r\u{1b}[2J\u{2028}\u{85}é\\\""), "a\\nb\\r\\u{1b}[2J\\u{2028}\\u{85}é\\\"");
     }
 
     #[test]

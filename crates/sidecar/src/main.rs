@@ -2,17 +2,18 @@
 //!
 //! Under the name `envoy`, or with `-c`, the flags are Envoy's. `explain` before the flags says what they come to.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use trueroute_sidecar::{
-    Settings, Sidecar, StartError,
+    AccessLogs, Settings, Sidecar, StartError,
     envoy::{self, CommandLine, Task},
     explain::explain,
     flags::Flags,
     keep_little, log,
+    validate::validate,
 };
 
 // Gives memory back after a burst, where the system's allocator keeps it; the memory is the app's.
@@ -53,7 +54,7 @@ fn as_ourselves(words: Vec<OsString>) -> Result<(Settings, Origin), ExitCode> {
 /// Settings to serve with, or the end when there is nothing to serve.
 fn as_envoy(words: Vec<OsString>, explains: bool) -> Result<(Settings, Origin), ExitCode> {
     let line = CommandLine::parse(words.into_iter().skip(1)).map_err(|error| {
-        eprintln!("error: {error}");
+        eprintln!("error: {}", log::one_line(&error.to_string()));
         ExitCode::FAILURE
     })?;
     match line.task {
@@ -70,17 +71,31 @@ fn as_envoy(words: Vec<OsString>, explains: bool) -> Result<(Settings, Origin), 
     log::start(line.log_level);
     let (settings, bootstrap) = line.settings().map_err(|error| {
         // Whatever the level is: nothing else says why there is no sidecar.
-        eprintln!("error: {}", log::chain(&error));
+        eprintln!("error: {}", log::one_line(&log::chain(&error)));
         ExitCode::FAILURE
     })?;
     for warning in line.warning().iter().chain(&bootstrap.warnings) {
         tracing::warn!("{warning}");
     }
     if line.task == Task::Validate && !explains {
-        println!("configuration '{}' OK", line.config.unwrap_or_default().display());
-        return Err(ExitCode::SUCCESS);
+        return Err(validated(&line, &settings));
     }
     Ok((settings, Origin::Bootstrap))
+}
+
+/// Says whether what `settings` point to could be served.
+fn validated(line: &CommandLine, settings: &Settings) -> ExitCode {
+    let findings = validate(settings);
+    for awaited in &findings.awaited {
+        tracing::warn!("serving would wait: {awaited}");
+    }
+    // As with the document: whatever the level is.
+    findings.problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+    if !findings.problems.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    println!("configuration '{}' OK", line.config.as_deref().unwrap_or(Path::new("")).display());
+    ExitCode::SUCCESS
 }
 
 fn serve_or_say_why(settings: Settings, origin: Origin) -> ExitCode {
@@ -109,8 +124,9 @@ async fn serve(settings: Settings, origin: Origin) -> Result<(), String> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM: {error}"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(|error| format!("SIGHUP: {error}"))?;
+    let mut rotated = signal(SignalKind::user_defined1()).map_err(|error| format!("SIGUSR1: {error}"))?;
     let bound = Sidecar::bind(settings).await.map_err(|error| explain_error(&error, origin))?;
-    let (until, look_now) = (CancellationToken::new(), bound.look_now());
+    let (until, look_now, logs) = (CancellationToken::new(), bound.look_now(), bound.access_logs());
     let mut running = std::pin::pin!(bound.run(until.clone()));
     loop {
         tokio::select! {
@@ -119,6 +135,7 @@ async fn serve(settings: Settings, origin: Origin) -> Result<(), String> {
                 tracing::info!(signal = "HUP", "Reading the certificate files");
                 look_now.notify_one();
             }
+            _ = rotated.recv() => reopen(&logs),
             name = first(&mut terminate, &mut interrupt) => {
                 tracing::info!(signal = name, "Stopping");
                 break;
@@ -131,6 +148,13 @@ async fn serve(settings: Settings, origin: Origin) -> Result<(), String> {
         name = first(&mut terminate, &mut interrupt) => tracing::warn!(signal = name, "Stopped without waiting"),
     }
     Ok(())
+}
+
+fn reopen(logs: &AccessLogs) {
+    match logs.reopen() {
+        Ok(()) => tracing::info!(signal = "USR1", "Opened the access logs again"),
+        Err(error) => tracing::error!(problem = log::chain(&error), "An access log can not be opened again"),
+    }
 }
 
 async fn first(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

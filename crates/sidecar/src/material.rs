@@ -17,7 +17,7 @@ use trueroute_identity::{
 
 use crate::{
     bootstrap::{self, BootstrapError, secret, secret::SecretError},
-    settings::{ClientCa, IdentitySource, Mode, Pair, Pem},
+    settings::{AllowedName, ClientCa, IdentitySource, Mode, Pair, Pem},
 };
 
 /// Why there is nothing to take over.
@@ -59,7 +59,7 @@ pub(crate) enum MaterialError {
 #[derive(Clone, Debug)]
 pub(crate) struct Believed {
     pub(crate) trust: Trust,
-    pub(crate) names: Vec<String>,
+    pub(crate) names: Vec<AllowedName>,
     /// The bundle as text, for whoever asks what is believed.
     pub(crate) pem: Box<str>,
 }
@@ -283,7 +283,7 @@ mod tests {
         let client_ca = ClientCa::Secret(SecretFile { path: path.clone(), name: "v".into(), watched: None });
         let mut watched = Watched::new(Mode::Strict { client_ca, names: vec![] });
         let believed = watched.look().unwrap().unwrap().unwrap();
-        assert_eq!((believed.names.as_slice(), &*believed.pem), (&["gorouter".to_owned()][..], ca.pem()));
+        assert_eq!((believed.names.as_slice(), &*believed.pem), (&["gorouter".into()][..], ca.pem()));
         // Strict with an empty bundle lets nobody in, and is told.
         write("");
         assert!(matches!(watched.look(), Some(Err(MaterialError::NoAuthority { .. }))));

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+pub use trueroute_identity::accept::AllowedName;
 use trueroute_identity::accept::Offer;
 
 mod address;
@@ -19,7 +20,7 @@ mod registration;
 
 pub(crate) use address::host_and_port;
 pub use address::{AddressError, AppAddress};
-pub use admin::{Admin, AdminAddress, Documents, Limits, Subject};
+pub use admin::{Admin, AdminAddress, Breakers, Documents, Limits, Subject};
 pub use material::{ClientCa, IdentityFiles, IdentitySource, ListenersFile, Pair, Pem, SecretFile};
 pub use registration::{Farewell, NatsServer, NatsUrlError, Registration};
 
@@ -144,7 +145,7 @@ pub enum Mode {
         client_ca: ClientCa,
         /// Names of which the certificate must carry one, exactly. Empty: any certificate of that CA, unless names come
         /// with the authorities.
-        names: Vec<String>,
+        names: Vec<AllowedName>,
     },
 }
 
@@ -152,6 +153,7 @@ impl Mode {
     /// Strict, by a bundle of authorities and names of which one must be carried.
     #[must_use]
     pub fn strict(client_ca: impl AsRef<Path>, names: Vec<String>) -> Self {
+        let names = names.into_iter().map(AllowedName::from).collect();
         Self::Strict { client_ca: client_ca.as_ref().to_owned().into(), names }
     }
 

@@ -8,6 +8,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use trueroute_identity::accept::suite_names;
+
 /// Something that happened and is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
@@ -73,10 +75,14 @@ pub enum Event {
 
 const EVENTS: usize = Event::Unregistered as usize + 1;
 
+/// Suites that a handshake can agree on.
+const SUITES: usize = 9;
+
 /// Counters of one listener, or of a whole sidecar.
 #[derive(Debug)]
 pub struct Stats {
     counts: [AtomicU64; EVENTS],
+    suites: [AtomicU64; SUITES],
     active: AtomicU64,
     relayed: AtomicU64,
     from_routers: AtomicU64,
@@ -89,6 +95,7 @@ impl Default for Stats {
     fn default() -> Self {
         Self {
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            suites: std::array::from_fn(|_| AtomicU64::new(0)),
             active: AtomicU64::new(0),
             relayed: AtomicU64::new(0),
             from_routers: AtomicU64::new(0),
@@ -111,6 +118,23 @@ impl Stats {
         if let Some(whole) = &self.whole {
             whole.count(event);
         }
+    }
+
+    /// Counts a handshake that agreed on the suite of that name.
+    pub(crate) fn count_suite(&self, name: &str) {
+        let position = suite_names().iter().position(|known| *known == name);
+        if let Some(count) = position.and_then(|position| self.suites.get(position)) {
+            count.fetch_add(1, Relaxed);
+        }
+        if let Some(whole) = &self.whole {
+            whole.count_suite(name);
+        }
+    }
+
+    /// Suites that were agreed on, by their names, and how often.
+    pub fn suites(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.suites.iter().map(|count| count.load(Relaxed));
+        suite_names().into_iter().zip(counts).filter(|(_, count)| *count > 0)
     }
 
     /// Counts bytes that were passed on from a router to the app.
@@ -137,7 +161,8 @@ impl Stats {
 
     /// Sets every counter to zero; what is open now stays counted.
     pub fn reset(&self) {
-        self.counts.iter().chain([&self.from_routers, &self.from_app]).for_each(|count| count.store(0, Relaxed));
+        let counts = self.counts.iter().chain(&self.suites).chain([&self.from_routers, &self.from_app]);
+        counts.for_each(|count| count.store(0, Relaxed));
     }
 
     /// How often `event` has happened since the start.
@@ -212,6 +237,10 @@ mod tests {
         let (one, other) = (Stats::part_of(&whole), Stats::part_of(&whole));
         one.count(Event::Accepted);
         other.count(Event::Accepted);
+        assert_eq!(suite_names().len(), SUITES);
+        one.count_suite("TLS_AES_128_GCM_SHA256");
+        one.count_suite("of no name");
+        assert_eq!(whole.suites().collect::<Vec<_>>(), [("TLS_AES_128_GCM_SHA256", 1)]);
         one.count_upward(3);
         other.count_downward(4);
         let mark = one.enter();

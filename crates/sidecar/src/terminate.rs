@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use trueroute_identity::{Accepted, Acceptor, Pending, accept::AcceptRefusal};
 
 use crate::{
-    access::{AccessLog, Line},
+    access::{AccessLog, Line, Reached},
     admission::Place,
     dial::{DialError, dial},
     log::chain,
@@ -39,7 +39,7 @@ pub(crate) struct Door {
     pub(crate) drain: Drain,
     pub(crate) stats: Arc<Stats>,
     pub(crate) seldom: Seldom,
-    pub(crate) access: Option<AccessLog>,
+    pub(crate) access: Option<Arc<AccessLog>>,
 }
 
 impl Stream for Accepted {
@@ -57,13 +57,18 @@ impl Door {
     /// Serves one accepted connection to its end, or until `cut`.
     pub(crate) async fn serve(&self, stream: TcpStream, peer: SocketAddr, place: Place, cut: &CancellationToken) {
         let lull = self.presented.lull();
+        let began = self.access.as_ref().map(|_| (SystemTime::now(), Instant::now()));
+        let mut reached = Reached::Nothing;
         // Boxed, or every relay would carry the room that its handshake needed.
-        let Some((router, app)) = Box::pin(self.establish(stream, peer, place)).await else { return };
+        let Some((router, app)) = Box::pin(self.establish(stream, peer, place, &mut reached)).await else {
+            self.write_line(began, reached, (0, 0));
+            return;
+        };
         let silence = Silence { idle: self.listener.timeouts.idle, draining: self.drain.idle };
         let _relayed = self.stats.relay();
         // Only a line needs to know what this one connection has carried.
-        let own = self.access.as_ref().map(|_| (Stats::part_of(&self.stats), SystemTime::now(), Instant::now()));
-        let stats = own.as_ref().map_or(&self.stats, |(own, _, _)| own);
+        let own = began.map(|_| Stats::part_of(&self.stats));
+        let stats = own.as_ref().unwrap_or(&self.stats);
         let event = match relay(router, app, silence, Ends { lull: &lull, cut }, stats).await {
             End::Finished => Event::RelayFinished,
             End::RouterReset | End::AppReset => Event::RelayReset,
@@ -71,18 +76,29 @@ impl Door {
             End::Drained | End::Cut => Event::RelayDrained,
         };
         self.stats.count(event);
-        if let (Some(access), Some((carried, began, since))) = (&self.access, own) {
-            let ((from_router, from_app), app) = (carried.bytes(), &self.listener.app);
-            access.write(&Line { began, took: since.elapsed(), from_router, from_app, app, reached: true });
+        self.write_line(began, reached, own.map_or((0, 0), |own| own.bytes()));
+    }
+
+    /// Writes the line of a connection that has ended, where there is a log.
+    fn write_line(&self, began: Option<(SystemTime, Instant)>, reached: Reached, carried: (u64, u64)) {
+        if let (Some(access), Some((began, since))) = (&self.access, began) {
+            let ((from_router, from_app), app) = (carried, &self.listener.app);
+            access.write(&Line { began, took: since.elapsed(), from_router, from_app, app, reached });
         }
     }
 
-    async fn establish(&self, stream: TcpStream, peer: SocketAddr, mut place: Place) -> Option<(Accepted, TcpStream)> {
+    async fn establish(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        mut place: Place,
+        reached: &mut Reached,
+    ) -> Option<(Accepted, TcpStream)> {
         let Some(acceptor) = self.presented.acceptor() else {
             self.turn_away_unnamed(stream, &mut place).await;
             return None;
         };
-        let shaking = self.shake_hands(acceptor, stream, peer, &mut place);
+        let shaking = self.shake_hands(acceptor, stream, peer, &mut place, reached);
         timeout(self.listener.timeouts.handshake, shaking).await.unwrap_or_else(|_| {
             self.stats.count(Event::HandshakeTimedOut);
             None
@@ -114,6 +130,7 @@ impl Door {
         stream: TcpStream,
         peer: SocketAddr,
         place: &mut Place,
+        reached: &mut Reached,
     ) -> Option<(Accepted, TcpStream)> {
         let hello = tokio::select! {
             biased;
@@ -132,9 +149,11 @@ impl Door {
         };
         place.spoke();
         self.stats.count(Event::AppDialled);
+        *reached = Reached::App;
         let mut app = match dial(&self.listener.app, self.listener.timeouts.dial).await {
             Ok(app) => app,
             Err(error) => {
+                *reached = Reached::Refusal;
                 self.turn_away(pending, &error).await;
                 return None;
             }
@@ -149,6 +168,9 @@ impl Door {
                 self.stats.count(Event::HandshakeDone);
                 let spoke = if router.speaks_tls13() { Event::SpokeTls13 } else { Event::SpokeTls12 };
                 self.stats.count(spoke);
+                if let Some(suite) = router.suite() {
+                    self.stats.count_suite(suite);
+                }
                 if let Some(version) = self.listener.proxy_protocol {
                     self.introduce(version, &router, peer, &mut app).await;
                 }
@@ -176,10 +198,6 @@ impl Door {
             DialError::OwnFault(_) => Event::AppDialFailed,
         };
         self.stats.count(event);
-        if let Some(access) = &self.access {
-            let (began, app) = (SystemTime::now(), &self.listener.app);
-            access.write(&Line { began, took: Duration::ZERO, from_router: 0, from_app: 0, app, reached: false });
-        }
         if let Some(untold) = self.seldom.tell(event, Instant::now()) {
             tracing::warn!(app = %self.listener.app, problem = chain(error), untold, "Could not reach the app");
         }

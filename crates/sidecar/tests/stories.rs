@@ -5,6 +5,8 @@
 mod admin;
 #[path = "stories/admin_changes.rs"]
 mod admin_changes;
+#[path = "stories/admin_door.rs"]
+mod admin_door;
 #[path = "stories/diego.rs"]
 mod diego;
 #[path = "stories/diego_history.rs"]

@@ -13,7 +13,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::served::Served;
+use super::{offer, served::Served};
 use crate::{incoming::Receive, peer_identity::PeerIdentity};
 
 /// Proof that a caller has shown what the mode demands. Made by [`Pending::finish`](super::Pending::finish)
@@ -44,6 +44,12 @@ impl Accepted {
     #[must_use]
     pub fn speaks_tls13(&self) -> bool {
         self.version() == Some(rustls::ProtocolVersion::TLSv1_3)
+    }
+
+    /// The name of the suite agreed on: one of [`suite_names`](super::suite_names).
+    #[must_use]
+    pub fn suite(&self) -> Option<&'static str> {
+        self.session.tls().negotiated_cipher_suite().and_then(|suite| offer::name_of(suite.suite()))
     }
 
     /// Whether the caller said close_notify; without it an end of the stream may be a cut.

@@ -19,7 +19,7 @@ use rustls::{
 };
 
 use super::{
-    AcceptRefusal, AcceptorError, Mode, Offer,
+    AcceptRefusal, AcceptorError, AllowedName, Mode, Offer,
     known::{Caller, Known},
     ticket::Tickets,
 };
@@ -39,7 +39,7 @@ pub(super) struct Terms {
 
 struct Strict {
     chain: Arc<dyn ClientCertVerifier>,
-    allowed: Vec<String>,
+    allowed: Vec<AllowedName>,
     known: Known,
 }
 
@@ -174,7 +174,7 @@ impl Strict {
             Err(error) => return Err(AcceptRefusal::Tls(error)),
         }
         let identity = PeerIdentity::from_der(leaf).map_err(|_| unreadable())?;
-        if !self.allowed.is_empty() && !self.allowed.iter().any(|name| identity.is_let_in_as(name)) {
+        if !self.allowed.is_empty() && !self.allowed.iter().any(|name| name.is_carried_by(&identity)) {
             return Err(AcceptRefusal::WrongName { presented: identity.presented() });
         }
         let holder = Arc::new(identity);

@@ -36,22 +36,38 @@ impl Default for Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suite(CipherSuite);
 
-/// OpenSSL's names of the suites that we have.
-const NAMES: [(&str, CipherSuite); 6] = [
+/// OpenSSL's names of the suites that we have, those of TLS 1.3 behind the others.
+const NAMES: [(&str, CipherSuite); 9] = [
     ("ECDHE-ECDSA-AES128-GCM-SHA256", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
     ("ECDHE-ECDSA-AES256-GCM-SHA384", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
     ("ECDHE-ECDSA-CHACHA20-POLY1305", CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256),
     ("ECDHE-RSA-AES128-GCM-SHA256", CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
     ("ECDHE-RSA-AES256-GCM-SHA384", CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
     ("ECDHE-RSA-CHACHA20-POLY1305", CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
+    ("TLS_AES_128_GCM_SHA256", CipherSuite::TLS13_AES_128_GCM_SHA256),
+    ("TLS_AES_256_GCM_SHA384", CipherSuite::TLS13_AES_256_GCM_SHA384),
+    ("TLS_CHACHA20_POLY1305_SHA256", CipherSuite::TLS13_CHACHA20_POLY1305_SHA256),
 ];
+
+/// How many of them are of TLS 1.2, and can be chosen.
+const CHOSEN: usize = 6;
 
 impl Suite {
     /// The suite that OpenSSL and Envoy call `name`; `None` for one that we do not have.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, suite)| Self(*suite))
+        NAMES[..CHOSEN].iter().find(|(known, _)| *known == name).map(|(_, suite)| Self(*suite))
     }
+}
+
+/// The names of all suites that can be agreed on, of both versions, as Envoy has them.
+#[must_use]
+pub fn suite_names() -> [&'static str; NAMES.len()] {
+    NAMES.map(|(name, _)| name)
+}
+
+pub(super) fn name_of(suite: CipherSuite) -> Option<&'static str> {
+    NAMES.iter().find(|(_, known)| *known == suite).map(|(name, _)| *name)
 }
 
 impl Offer {
@@ -94,6 +110,10 @@ mod tests {
             Some(Suite(CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384))
         );
         assert_eq!(Suite::named("AES128-SHA"), None);
+        // What TLS 1.3 has can not be chosen.
+        assert_eq!(Suite::named("TLS_AES_128_GCM_SHA256"), None);
+        let ours = provider::provider();
+        assert!(ours.cipher_suites.iter().all(|suite| name_of(suite.suite()).is_some()));
     }
 
     #[test]

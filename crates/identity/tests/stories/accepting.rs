@@ -29,10 +29,7 @@ impl World {
     }
 
     fn strict(&self, allowed: &[&str]) -> Mode {
-        Mode::Strict {
-            trust: trust_in(&self.routers),
-            allowed: allowed.iter().map(|name| (*name).to_owned()).collect(),
-        }
+        Mode::Strict { trust: trust_in(&self.routers), allowed: allowed.iter().map(|name| (*name).into()).collect() }
     }
 
     fn acceptor(&self, mode: Mode) -> Arc<Acceptor> {

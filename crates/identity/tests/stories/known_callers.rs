@@ -13,7 +13,7 @@ use trueroute_identity::{AcceptRefusal, Acceptor, accept::Mode};
 use crate::support::*;
 
 fn strict(ca: &Ca) -> Mode {
-    Mode::Strict { trust: trust_in(ca), allowed: vec!["router".to_owned()] }
+    Mode::Strict { trust: trust_in(ca), allowed: vec!["router".into()] }
 }
 
 /// Calls with `client` and tells what the acceptor made of it.
@@ -67,7 +67,7 @@ async fn a_known_chain_is_judged_anew_when_the_authorities_or_the_names_change()
     let refusal = meet(&acceptor, &client()).await.unwrap_err();
     assert!(matches!(refusal, AcceptRefusal::UnknownAuthority), "{refusal:?}");
 
-    acceptor.swap(shown(), Mode::Strict { trust: trust_in(&routers), allowed: vec!["other".to_owned()] }).unwrap();
+    acceptor.swap(shown(), Mode::Strict { trust: trust_in(&routers), allowed: vec!["other".into()] }).unwrap();
     let refusal = meet(&acceptor, &client()).await.unwrap_err();
     assert!(matches!(refusal, AcceptRefusal::WrongName { .. }), "{refusal:?}");
 

@@ -60,7 +60,7 @@ impl World {
 }
 
 fn strict(ca: &Ca, name: &str) -> Mode {
-    Mode::Strict { trust: trust_in(ca), allowed: vec![name.to_owned()] }
+    Mode::Strict { trust: trust_in(ca), allowed: vec![name.into()] }
 }
 
 fn alert(error: &io::Error) -> A {

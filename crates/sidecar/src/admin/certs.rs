@@ -38,9 +38,10 @@ fn of_flat(flat: &Flat) -> Value {
         Mode::Strict { client_ca: ClientCa::Given(pem), .. } => path_of(pem),
         _ => "<inline>".to_owned(),
     };
-    let chain = in_force.credentials.iter().flat_map(|credentials| &credentials.certified().cert);
+    // As with Envoy: the leaf, without the authorities that are shown beside it.
+    let leaf = in_force.credentials.iter().filter_map(|credentials| credentials.certified().cert.first());
     let chain: Vec<Value> =
-        chain.filter_map(|der| Description::of_der(der)).map(|told| entry(&told, &identity_path)).collect();
+        leaf.filter_map(|der| Description::of_der(der)).map(|told| entry(&told, &identity_path)).collect();
     let believed = in_force.believed.iter().flat_map(|believed| Description::of_pem(&believed.pem));
     let believed: Vec<Value> = believed.map(|told| entry(&told, &ca_path)).collect();
     let mut certificate = json!({"ca_cert": believed, "cert_chain": chain});

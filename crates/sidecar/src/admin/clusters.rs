@@ -7,7 +7,7 @@ use super::{
     http::{Answer, Request},
 };
 use crate::{
-    settings::{AppAddress, Limits},
+    settings::{AppAddress, Breakers, Limits},
     stats::Event,
 };
 
@@ -78,7 +78,7 @@ fn text_of(target: &Target<'_>) -> String {
         ("local_origin_success_rate", "-1"),
     ];
     let rest: String = rest.iter().map(|(key, value)| format!("{name}::{app}::{key}::{value}\n")).collect();
-    let (default, high) = (limits("default", target.limits), limits("high", Limits::default()));
+    let (default, high) = (limits("default", target.breakers.default), limits("high", target.breakers.high));
     format!("{name}::observability_name::{name}\n{default}{high}{name}::added_via_api::false\n{figures}{rest}")
 }
 
@@ -105,7 +105,8 @@ fn json_of(target: &Target<'_>) -> Value {
         AppAddress::Fixed(address) => (address.ip().to_string(), address.port()),
         AppAddress::Named(host, port) => (host.to_string(), *port),
     };
-    let thresholds = [("DEFAULT", target.limits), ("HIGH", Limits::default())].map(|(priority, limits)| {
+    let Breakers { default, high } = target.breakers;
+    let thresholds = [("DEFAULT", default), ("HIGH", high)].map(|(priority, limits)| {
         let mut threshold = json!({
             "max_connections": limits.connections, "max_pending_requests": limits.pending,
             "max_requests": limits.requests, "max_retries": limits.retries});

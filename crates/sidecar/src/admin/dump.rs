@@ -13,12 +13,36 @@ use super::{
     http::{Answer, Request},
     settings_document,
 };
-use crate::settings::{ClientCa, Documents, IdentitySource, Mode};
+use crate::settings::{AllowedName, ClientCa, Documents, IdentitySource, Mode};
 
 const ADMIN: &str = "type.googleapis.com/envoy.admin.v3";
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+
+/// What a mask may begin with: fields of the four parts, and of one resource.
+const MASKED: [&str; 20] = [
+    "active_state",
+    "bootstrap",
+    "client_status",
+    "cluster",
+    "draining_state",
+    "dynamic_active_clusters",
+    "dynamic_active_secrets",
+    "dynamic_listeners",
+    "dynamic_warming_clusters",
+    "dynamic_warming_secrets",
+    "error_state",
+    "last_updated",
+    "listener",
+    "name",
+    "secret",
+    "static_clusters",
+    "static_listeners",
+    "static_secrets",
+    "version_info",
+    "warming_state",
+];
 
 /// One of the four parts.
 struct Section {
@@ -45,6 +69,10 @@ pub(super) fn page(house: &House, request: &Request) -> Answer {
     }
     let mut configs: Vec<Value> = match request.asks("resource") {
         None => sections.into_iter().map(whole).collect(),
+        Some("bootstrap") => {
+            let refusal = "bootstrap is not a repeated field. Use ?mask=bootstrap to get only this field\n";
+            return Answer::text(400, refusal);
+        }
         Some(resource) => {
             let lists = sections.into_iter().flat_map(|section| section.lists);
             let Some((_, kind, found)) = lists.into_iter().find(|(key, _, _)| *key == resource) else {
@@ -59,6 +87,10 @@ pub(super) fn page(house: &House, request: &Request) -> Answer {
     };
     if let Some(mask) = request.asks("mask") {
         let paths: Vec<Vec<&str>> = mask.split(',').map(|path| path.split('.').collect()).collect();
+        if !paths.iter().all(|path| path.first().is_some_and(|first| MASKED.contains(first))) {
+            let refusal = format!("FieldMask {mask} could not be successfully applied to any configs.\n");
+            return Answer::text(400, refusal);
+        }
         configs = configs.iter().filter_map(|config| masked(config, &paths)).collect();
     }
     Answer::json(&json!({"configs": configs}))
@@ -221,12 +253,31 @@ fn certificate(flat: &Flat) -> Option<(&'static str, Value)> {
 
 fn validation(flat: &Flat) -> Option<(&'static str, Value)> {
     let believed = flat.presented.in_force().believed?;
-    let names: Vec<Value> = believed.names.iter().map(|name| json!({"exact": name})).collect();
     let mut body = json!({"trusted_ca": {"inline_string": believed.pem}});
-    if !names.is_empty() {
-        body["match_subject_alt_names"] = names.into();
-    }
+    add_names(&mut body, &believed.names);
     Some(("validation_context", body))
+}
+
+/// Adds the matchers of `names` to a validation context.
+pub(super) fn add_names(context: &mut Value, names: &[AllowedName]) {
+    let (mut typed, mut others) = (Vec::new(), Vec::new());
+    for name in names {
+        let (kind, name) = match name {
+            AllowedName::Any(name) => {
+                others.push(json!({"exact": name}));
+                continue;
+            }
+            AllowedName::Dns(name) => ("DNS", name.clone()),
+            AllowedName::Uri(name) => ("URI", name.clone()),
+            AllowedName::Address(address) => ("IP_ADDRESS", address.to_string()),
+        };
+        typed.push(json!({"san_type": kind, "matcher": {"exact": name}}));
+    }
+    for (key, matchers) in [("match_typed_subject_alt_names", typed), ("match_subject_alt_names", others)] {
+        if !matchers.is_empty() {
+            context[key] = matchers.into();
+        }
+    }
 }
 
 fn pem(der: &[u8]) -> String {
@@ -239,6 +290,18 @@ fn pem(der: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_shown_as_they_could_have_been_written() {
+        let mut context = json!({});
+        add_names(&mut context, &["a".into(), AllowedName::Dns("b".into()), AllowedName::Address([1; 4].into())]);
+        let typed = |kind: &str, name: &str| json!({"san_type": kind, "matcher": {"exact": name}});
+        let typed = [typed("DNS", "b"), typed("IP_ADDRESS", "1.1.1.1")];
+        assert_eq!(
+            context,
+            json!({"match_typed_subject_alt_names": typed, "match_subject_alt_names": [{"exact": "a"}]})
+        );
+    }
 
     #[test]
     fn a_mask_keeps_what_it_names_and_the_type() {

@@ -45,8 +45,10 @@ impl Figure {
 
 /// `/stats` in the format that is asked for.
 pub(super) fn page(house: &House, request: &Request) -> Answer {
-    if request.asks("format") == Some("prometheus") {
-        return prometheus(house, request);
+    match request.asks("format") {
+        Some("prometheus") => return prometheus(house, request),
+        None | Some("text" | "json") => {}
+        Some(_) => return Answer::text(400, "usage: /stats?format=(json|prometheus|text)\n"),
     }
     let figures = match asked_for(house, request) {
         Ok(figures) => figures,
@@ -154,6 +156,9 @@ fn of_listener(flat: &Flat, figures: &mut Vec<Figure>) {
     ];
     for (name, value) in counters {
         add(name, false, value);
+    }
+    for (name, value) in flat.stats.suites() {
+        add(&format!("ssl.ciphers.{name}"), false, value);
     }
     let (from_routers, from_app) = flat.stats.bytes();
     for (name, value) in [

@@ -12,8 +12,9 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::AccessLogs,
     presented::{Presented, Standing},
-    settings::{AppAddress, IdentitySource, Limits, Mode, ProxyProtocol, Subject},
+    settings::{AppAddress, Breakers, IdentitySource, Mode, ProxyProtocol, Subject},
     stats::{Event, Stats},
 };
 
@@ -26,6 +27,7 @@ pub(crate) struct House {
     pub(crate) read_only: bool,
     pub(crate) controls: Controls,
     pub(crate) started: Started,
+    pub(crate) logs: AccessLogs,
 }
 
 /// When it all began, by both clocks.
@@ -62,7 +64,7 @@ pub(crate) struct Flat {
 pub(crate) struct Target<'h> {
     pub(crate) name: &'h str,
     pub(crate) app: &'h AppAddress,
-    pub(crate) limits: Limits,
+    pub(crate) breakers: Breakers,
     pub(crate) flats: Vec<&'h Flat>,
 }
 
@@ -90,9 +92,9 @@ impl House {
             match targets.iter_mut().find(|target| target.name == flat.cluster) {
                 Some(target) => target.flats.push(flat),
                 None => {
-                    let limits = self.subject.limits.iter().find(|(name, _)| *name == flat.cluster);
-                    let limits = limits.map(|(_, limits)| *limits).unwrap_or_default();
-                    targets.push(Target { name: &flat.cluster, app: &flat.app, limits, flats: vec![flat] });
+                    let breakers = self.subject.limits.iter().find(|(name, _)| *name == flat.cluster);
+                    let breakers = breakers.map(|(_, breakers)| *breakers).unwrap_or_default();
+                    targets.push(Target { name: &flat.cluster, app: &flat.app, breakers, flats: vec![flat] });
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::house::Command;
 /// The longest head; a path with filters needs less.
 const HEAD: usize = 8 * 1024;
 
-/// Bodies say nothing here, and are not waited for.
+/// Fields of a head.
 const FIELDS: usize = 64;
 
 /// What was asked for.
@@ -43,17 +43,28 @@ impl Request {
     fn parse(head: &[u8]) -> Result<Option<Self>, Answer> {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
         let mut request = httparse::Request::new(&mut fields);
-        match request.parse(head) {
+        let end = match request.parse(head) {
             Ok(httparse::Status::Partial) => return Ok(None),
-            Ok(httparse::Status::Complete(_)) => {}
+            Ok(httparse::Status::Complete(end)) => end,
             Err(_) => return Err(Answer::text(400, "not a request\n")),
-        }
+        };
         let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let (path, mut query) = target.split_once('?').unwrap_or((target, ""));
+        // A form stands for a query where there is none. Other bodies say nothing here, and are not waited for.
+        if let Some(length) = form(&request).filter(|_| method == "POST" && query.is_empty()) {
+            let Some(body) = head[end..].get(..length) else { return Ok(None) };
+            query = std::str::from_utf8(body).map_err(|_| Answer::text(400, "not a form\n"))?;
+        }
         let plain = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let query = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (plain(k), plain(v)));
         Ok(Some(Self { method: method.to_owned(), path: path.to_owned(), query: query.collect() }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(target: &str) -> Self {
+        let head = format!("GET {target} HTTP/1.1\r\n\r\n");
+        Self::parse(head.as_bytes()).ok().flatten().expect("a whole request")
     }
 
     /// The value of `key` in the query; empty where the key stands alone.
@@ -70,6 +81,17 @@ impl Request {
     pub(super) fn wants_json(&self) -> bool {
         self.asks("format") == Some("json")
     }
+}
+
+/// The length of the form that follows, if one does.
+fn form(request: &httparse::Request<'_, '_>) -> Option<usize> {
+    let value = |name: &str| {
+        let field = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(field.value).ok()
+    };
+    let kind = value("content-type")?.split(';').next()?.trim();
+    kind.eq_ignore_ascii_case("application/x-www-form-urlencoded").then_some(())?;
+    value("content-length")?.trim().parse().ok()
 }
 
 /// What is said, and what is done once it was said.
@@ -139,6 +161,19 @@ mod tests {
         assert_eq!(request.asks("name_regex"), Some("a+b c"));
         assert_eq!((request.asks("include_eds"), request.asks("mask")), (Some(""), None));
         assert!(Request::parse(&head[..20]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_form_stands_for_a_query_where_there_is_none() {
+        let form = |target: &str, body: &str| {
+            let kind = "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nContent-Length: 11";
+            Request::parse(format!("POST {target} HTTP/1.1\r\n{kind}\r\n\r\n{body}").as_bytes()).unwrap()
+        };
+        assert_eq!(form("/logging", "level=debug").unwrap().asks("level"), Some("debug"));
+        assert_eq!(form("/logging?level=info", "level=debug").unwrap().asks("level"), Some("info"));
+        assert_eq!(form("/logging", "level=deb"), None, "the rest of it is still to come");
+        let other = b"POST /logging HTTP/1.1\r\nContent-Length: 11\r\n\r\nlevel=debug";
+        assert_eq!(Request::parse(other).unwrap().unwrap().asks("level"), None);
     }
 
     #[tokio::test]

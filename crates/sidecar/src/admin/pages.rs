@@ -8,8 +8,9 @@ use super::{
     certs, clusters, dump, figures,
     house::{Command, Doors, House},
     http::{Answer, Request},
+    logging, runtime,
 };
-use crate::{envoy, log};
+use crate::envoy;
 
 /// How a page may be asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,13 +57,13 @@ const PAGES: [Page; 27] = [
     }),
     shows("/init_dump", "dump current Envoy init manager information", |_, _| Answer::json(&json!({}))),
     shows("/listeners", "print listener info (?format=text|json)", listeners),
-    changes("/logging", "query/change logging levels (?level= ?<name>= ?paths=)", logging),
+    changes("/logging", "query/change logging levels (?level= ?<name>= ?paths=)", |_, request| logging::page(request)),
     shows("/memory", "print current allocation/heap usage", |_, _| Answer::json(&figures::memory())),
     changes("/quitquitquit", "exit the server", |_, _| Answer::text(200, "OK\n").then(Command::Quit)),
     shows("/ready", "print server state, return 200 if LIVE, otherwise return 503", ready),
-    changes("/reopen_logs", "reopen access logs", |_, _| Answer::text(200, "OK\n")),
+    changes("/reopen_logs", "reopen access logs", |house, _| reopen_logs(house)),
     changes("/reset_counters", "reset all counters to zero", reset_counters),
-    shows("/runtime", "print runtime values", |_, _| Answer::json(&json!({"layers": [], "entries": {}}))),
+    shows("/runtime", "print runtime values", runtime::page),
     changes("/runtime_modify", "modify runtime values", unsupported),
     shows("/server_info", "print server version/status information", server_info),
     shows("/stats", "print server stats (?filter= ?usedonly ?format=text|json|prometheus)", figures::page),
@@ -112,9 +113,9 @@ fn home(_: &House, _: &Request) -> Answer {
 fn drain_listeners(_: &House, request: &Request) -> Answer {
     // Every listener leads inward, so there is nothing that `inboundonly` would leave open.
     let doors = match (request.asks("graceful"), request.asks("skip_exit")) {
-        (None, _) => Doors::Close,
+        (_, Some(_)) => Doors::Leave,
+        (None, None) => Doors::Close,
         (Some(_), None) => Doors::CloseLater,
-        (Some(_), Some(_)) => Doors::Leave,
     };
     Answer::text(200, "OK\n").then(Command::Drain(doors))
 }
@@ -136,26 +137,16 @@ fn listeners(house: &House, request: &Request) -> Answer {
     Answer::text(200, lines.collect::<String>())
 }
 
-fn logging(_: &House, request: &Request) -> Answer {
-    for (name, value) in request.pairs() {
-        // Envoy has a logger for each of its parts; here there is one, whatever name it is called by.
-        let words = if name == "paths" { value.split(',').collect() } else { vec![value] };
-        for word in words {
-            let word = word.rsplit(':').next().unwrap_or_default();
-            let Some(level) = envoy::level_named(word) else {
-                return Answer::text(400, "error: unknown logger level\n");
-            };
-            if !log::set_level(level) {
-                return Answer::text(503, "there is no log to change\n");
-            }
-        }
-    }
-    Answer::text(200, format!("active loggers:\n  trueroute_sidecar: {}\n", log::level()))
-}
-
 fn ready(house: &House, _: &Request) -> Answer {
     let state = house.state();
     Answer::text(if state == "LIVE" { 200 } else { 503 }, format!("{state}\n"))
+}
+
+fn reopen_logs(house: &House) -> Answer {
+    match house.logs.reopen() {
+        Ok(()) => Answer::text(200, "OK\n"),
+        Err(error) => Answer::text(503, format!("an access log can not be opened: {error}\n")),
+    }
 }
 
 fn reset_counters(house: &House, _: &Request) -> Answer {
@@ -167,7 +158,7 @@ fn reset_counters(house: &House, _: &Request) -> Answer {
 fn server_info(house: &House, _: &Request) -> Answer {
     let uptime = format!("{}s", house.started.since.elapsed().as_secs());
     let options: Map<String, Value> =
-        house.subject.options.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
+        house.subject.options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     Answer::json(&json!({
         "version": envoy::VERSION,
         "state": house.state(),

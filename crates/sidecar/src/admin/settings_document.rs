@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::house::{Flat, House};
+use super::{
+    dump::add_names,
+    house::{Flat, House},
+};
 use crate::settings::{AppAddress, ClientCa, IdentitySource, Mode, Pem};
 
 const V3: &str = "type.googleapis.com/envoy.extensions";
@@ -40,8 +43,8 @@ fn cluster(name: &str, flat: &Flat) -> Value {
 fn listener(flat: &Flat) -> Value {
     let mut common = json!({"tls_certificates": [identity(&flat.identity)]});
     if let Mode::Strict { client_ca, names } = &flat.mode {
-        let names: Vec<Value> = names.iter().map(|name| json!({"exact": name})).collect();
-        common["validation_context"] = json!({"match_subject_alt_names": names});
+        common["validation_context"] = json!({});
+        add_names(&mut common["validation_context"], names);
         if let ClientCa::Given(Pem::File(path)) = client_ca {
             common["validation_context"]["trusted_ca"] = json!({"filename": path});
         }

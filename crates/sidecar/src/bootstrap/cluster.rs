@@ -6,7 +6,7 @@ use super::{
     fields::{Fields, Node, Notes},
     upstream,
 };
-use crate::settings::{AppAddress, Limits, ProxyProtocol};
+use crate::settings::{AppAddress, Breakers, Limits, ProxyProtocol};
 
 /// Envoy's own, where a document names none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ pub struct Cluster {
     /// From `connect` to the app's answer.
     pub connect_timeout: Duration,
     /// What the document allows of the cluster.
-    pub limits: Limits,
+    pub breakers: Breakers,
     /// Whether the app is told first who calls.
     pub proxy_protocol: Option<ProxyProtocol>,
 }
@@ -57,14 +57,14 @@ pub(super) fn cluster(node: &Node<'_>, notes: &mut Notes) -> Option<Cluster> {
         let kind = kind(fields, notes);
         let connect_timeout = fields.take("connect_timeout").duration(notes).filter(|limit| !limit.is_zero());
         let endpoints = endpoints(fields, kind.unwrap_or(Kind::Static), notes);
-        let limits = limits(&fields.take("circuit_breakers"), notes);
+        let breakers = breakers(&fields.take("circuit_breakers"), notes);
         let proxy_protocol = upstream::transport_socket(&fields.take("transport_socket"), notes);
         kind?;
         Some(Cluster {
             name: called?.to_owned(),
             endpoints,
             connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            limits,
+            breakers,
             proxy_protocol,
         })
     })
@@ -134,27 +134,36 @@ pub(super) fn socket_address(node: &Node<'_>, notes: &mut Notes) -> Option<(Stri
 }
 
 /// The first entry for a priority counts and the others do not, as Envoy has it.
-fn limits(node: &Node<'_>, notes: &mut Notes) -> Limits {
-    let mut first = None;
+fn breakers(node: &Node<'_>, notes: &mut Notes) -> Breakers {
+    let (mut default, mut high) = (None, None);
     node.fields(notes, |fields, notes| {
         for threshold in fields.take("thresholds").list(notes) {
-            let read = threshold.fields(notes, |fields, notes| {
-                fields.pass_over(&["priority", "track_remaining"]);
-                let usual = Limits::default();
-                let connections = fields.take("max_connections").number(notes);
-                let mut limit = |key, otherwise| fields.take(key).number(notes).unwrap_or(otherwise);
-                Limits {
-                    connections: connections.unwrap_or(usual.connections),
-                    pending: limit("max_pending_requests", usual.pending),
-                    requests: limit("max_requests", usual.requests),
-                    retries: limit("max_retries", usual.retries),
-                    limits_connections: connections.is_some_and(|most| most < u64::from(u32::MAX)),
+            threshold.fields(notes, |fields, notes| {
+                let priority = fields.take("priority");
+                let limits = limits(fields, notes);
+                match priority.text(notes) {
+                    None | Some("DEFAULT") => drop(default.get_or_insert(limits)),
+                    Some("HIGH") => drop(high.get_or_insert(limits)),
+                    Some(_) => drop(priority.wrong::<()>("DEFAULT or HIGH", notes)),
                 }
             });
-            first.get_or_insert(read);
         }
     });
-    first.unwrap_or_default()
+    Breakers { default: default.unwrap_or_default(), high: high.unwrap_or_default() }
+}
+
+fn limits(fields: &mut Fields<'_>, notes: &mut Notes) -> Limits {
+    fields.pass_over(&["track_remaining"]);
+    let usual = Limits::default();
+    let connections = fields.take("max_connections").number(notes);
+    let mut limit = |key, otherwise| fields.take(key).number(notes).unwrap_or(otherwise);
+    Limits {
+        connections: connections.unwrap_or(usual.connections),
+        pending: limit("max_pending_requests", usual.pending),
+        requests: limit("max_requests", usual.requests),
+        retries: limit("max_retries", usual.retries),
+        limits_connections: connections.is_some_and(|most| most < u64::from(u32::MAX)),
+    }
 }
 
 #[cfg(test)]
@@ -193,14 +202,30 @@ mod tests {
     fn the_first_threshold_counts_as_with_envoy() {
         let thresholds =
             "circuit_breakers: {thresholds: [{max_connections: 4294967295}, {max_pending_requests: 4294967295}]}";
-        let limits = read(&format!("{{name: a, {thresholds}, {ENDPOINT}}}")).unwrap().limits;
+        let limits = read(&format!("{{name: a, {thresholds}, {ENDPOINT}}}")).unwrap().breakers.default;
         assert_eq!((limits.connections, limits.pending, limits.limits_connections), (4_294_967_295, 1024, false));
         let limits =
             read(&format!("{{name: a, circuit_breakers: {{thresholds: [{{max_connections: 9}}]}}, {ENDPOINT}}}"));
         assert_eq!(
-            limits.map(|cluster| (cluster.limits.connections, cluster.limits.limits_connections)),
+            limits
+                .map(|cluster| cluster.breakers.default)
+                .map(|limits| (limits.connections, limits.limits_connections)),
             Ok((9, true))
         );
+    }
+
+    #[test]
+    fn each_priority_has_its_own_limits() {
+        let (one, other) =
+            ("priority: HIGH, max_connections: 1, max_retries: 7", "priority: DEFAULT, max_connections: 100");
+        for thresholds in [format!("{{{one}}}, {{{other}}}"), format!("{{{other}}}, {{{one}}}, {{{one}2}}")] {
+            let yaml = format!("{{name: a, circuit_breakers: {{thresholds: [{thresholds}]}}, {ENDPOINT}}}");
+            let Breakers { default, high } = read(&yaml).unwrap().breakers;
+            assert_eq!((default.connections, default.retries, default.limits_connections), (100, 3, true));
+            assert_eq!((high.connections, high.retries), (1, 7));
+        }
+        let high = format!("{{name: a, circuit_breakers: {{thresholds: [{{{one}}}]}}, {ENDPOINT}}}");
+        assert_eq!(read(&high).unwrap().breakers.default, Limits::default());
     }
 
     #[test]
@@ -218,6 +243,7 @@ mod tests {
             ),
             ("hosts: [{socket_address: {address: 10.0.0.1, port_value: 0}}]", "a port that can be dialled"),
             ("connect_timeout: fast", "c.connect_timeout"),
+            ("circuit_breakers: {thresholds: [{priority: LOW}]}", "c.circuit_breakers.thresholds[0].priority"),
         ] {
             let error = read(&format!("{{name: a, {more}}}")).expect_err(more);
             assert!(error.contains(expected), "{more}: {error}");

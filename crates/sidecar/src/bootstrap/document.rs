@@ -27,12 +27,31 @@ pub(crate) fn parse(text: &str) -> Result<Value, String> {
     })
 }
 
+/// Keys whose values are proto wrappers, which tell a false or a 0 from nothing: where one is written, it was set.
+const WRAPPERS: [&str; 11] = [
+    "bind_to_port",
+    "enable_reuse_port",
+    "max_connect_attempts",
+    "max_connections",
+    "max_pending_requests",
+    "max_requests",
+    "max_retries",
+    "per_connection_buffer_limit_bytes",
+    "require_client_certificate",
+    "require_sni",
+    "use_original_dst",
+];
+
 /// Takes out what is as good as absent, so that the tree is as small as Envoy shows it.
 pub(crate) fn strip(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            map.values_mut().for_each(strip);
-            map.retain(|key, value| !is_bare(value) && !is_default_word(key, value));
+            // A layer of the runtime is any tree, in which nothing has a default.
+            map.iter_mut().filter(|(key, _)| *key != "static_layer").for_each(|(_, value)| strip(value));
+            map.retain(|key, value| {
+                let is_set = WRAPPERS.contains(&key.as_str()) && (value.is_boolean() || value.is_number());
+                is_set || (!is_bare(value) && !is_default_word(key, value))
+            });
         }
         Value::Array(items) => items.iter_mut().for_each(strip),
         _ => {}
@@ -116,6 +135,19 @@ mod tests {
             json!({"x": [{"private_key": {"inline_string": "[redacted]", "filename": "/k", "inline_bytes": "W3JlZGFjdGVkXQ=="}}],
                    "password": "[redacted]", "certificate_chain": {"inline_string": "C"},
                    "pkcs12": {"a": ["[redacted]", "[redacted]"]}})
+        );
+    }
+
+    #[test]
+    fn what_was_set_to_false_stays() {
+        let text = r#"{"a": {"require_client_certificate": false, "max_connections": 0, "require_sni": null},
+                       "layers": [{"static_layer": {"x": false, "y": {"z": 0}}, "disk_layer": {}}]}"#;
+        let mut value = parse(text).unwrap();
+        strip(&mut value);
+        assert_eq!(
+            value,
+            json!({"a": {"require_client_certificate": false, "max_connections": 0},
+                   "layers": [{"static_layer": {"x": false, "y": {"z": 0}}}]})
         );
     }
 

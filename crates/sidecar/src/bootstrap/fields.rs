@@ -9,9 +9,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+use crate::log::one_line;
 
 /// Enumerations whose first word is written out as a default, by their key.
-const DEFAULT_WORDS: [(&str, &str); 14] = [
+const DEFAULT_WORDS: [(&str, &str); 16] = [
     ("cluster_dns_lookup_family", "AUTO"),
     ("dns_lookup_family", "AUTO"),
     ("drain_type", "DEFAULT"),
@@ -22,10 +23,12 @@ const DEFAULT_WORDS: [(&str, &str); 14] = [
     ("priority", "DEFAULT"),
     ("protocol", "TCP"),
     ("protocol_selection", "USE_CONFIGURED_PROTOCOL"),
+    ("proxy_protocol_tlv_merge_policy", "ADD_IF_ABSENT"),
     ("tls_maximum_protocol_version", "TLS_AUTO"),
     ("tls_minimum_protocol_version", "TLS_AUTO"),
     ("traffic_direction", "UNSPECIFIED"),
     ("trust_chain_verification", "VERIFY_TRUST_CHAIN"),
+    ("upstream_connect_mode", "IMMEDIATE"),
 ];
 
 /// Characters of a value that a problem shows.
@@ -175,7 +178,8 @@ impl<'v> Fields<'v> {
 }
 
 fn child(parent: &str, key: &str) -> String {
-    if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
+    let key = one_line(key);
+    if parent.is_empty() { key } else { format!("{parent}.{key}") }
 }
 
 pub(super) fn is_default_word(key: &str, value: &Value) -> bool {
@@ -201,6 +205,7 @@ fn shown(value: &Value) -> String {
         Value::Array(items) => format!("a list of {}", items.len()),
         value => value.to_string(),
     };
+    let text = one_line(&text);
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
@@ -253,12 +258,15 @@ mod tests {
             (json!("x"), "\"x\""),
             (json!([0]), "a list of 1"),
             (json!({"deep": {"er": 1}}), "{deep}"),
+            (json!({"d\n": 1}), "{d\\n}"),
+            (json!("\u{2028}"), "\"\\u{2028}\""),
         ] {
             assert_eq!(
                 leftovers(&json!({"known": 1, "unknown": value})),
                 [format!("unknown: {shown} is not supported")]
             );
         }
+        assert_eq!(leftovers(&json!({"a\nb": {"c": 1}})), ["a\\nb: {c} is not supported"]);
         assert_eq!(leftovers(&json!({"drain_type": "MODIFY_ONLY"})).len(), 1);
         assert_eq!(leftovers(&json!([])), [""; 0]);
         assert_eq!(leftovers(&json!([1])), [": expected a map"]);

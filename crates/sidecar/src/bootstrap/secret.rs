@@ -7,7 +7,7 @@ use super::{
     fields::{Fields, Node, Notes},
     problem::{Problem, Problems},
 };
-use crate::settings::{Pair, Pem};
+use crate::settings::{AllowedName, Pair, Pem};
 
 /// Why an SDS file gives no secret.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub struct Validation {
     /// The authorities; `None` where the platform wrote none, which proves nobody.
     pub authorities: Option<Pem>,
     /// Names of which the certificate must carry one. Empty: any certificate of the authorities.
-    pub names: Vec<String>,
+    pub names: Vec<AllowedName>,
 }
 
 /// The certificate and key of the secret `name` in the SDS file `text`.
@@ -115,17 +115,47 @@ pub(super) fn validation_context(node: &Node<'_>, notes: &mut Notes) -> Option<V
         let authorities = fields.take("trusted_ca");
         let authorities =
             if authorities.is_empty() { None } else { Some(data_source(&authorities, "it proves callers", notes)?) };
-        let mut names = Vec::new();
-        for matcher in fields.take("match_subject_alt_names").list(notes) {
-            names.extend(matcher.fields(notes, |fields, notes| {
-                let exact = fields.take("exact");
-                exact.text(notes).map(str::to_owned).or_else(|| exact.missing("only exact names are matched", notes))
-            }));
-        }
-        for name in fields.take("verify_subject_alt_name").list(notes) {
-            names.extend(name.text(notes).map(str::to_owned).or_else(|| name.wrong("a name", notes)));
-        }
+        let names = names(fields, notes);
         Some(Validation { authorities, names })
+    })
+}
+
+/// Names in each of the three ways that Envoy has had of writing them.
+fn names(fields: &mut Fields<'_>, notes: &mut Notes) -> Vec<AllowedName> {
+    let mut names: Vec<AllowedName> = Vec::new();
+    for matcher in fields.take("match_typed_subject_alt_names").list(notes) {
+        names.extend(matcher.fields(notes, typed_name));
+    }
+    for matcher in fields.take("match_subject_alt_names").list(notes) {
+        names.extend(exactly(&matcher, notes).map(AllowedName::from));
+    }
+    for name in fields.take("verify_subject_alt_name").list(notes) {
+        names.extend(name.text(notes).map(AllowedName::from).or_else(|| name.wrong("a name", notes)));
+    }
+    names
+}
+
+/// Reads a `SubjectAltNameMatcher`.
+fn typed_name(fields: &mut Fields<'_>, notes: &mut Notes) -> Option<AllowedName> {
+    let (kind, matcher) = (fields.take("san_type"), fields.take("matcher"));
+    let name = exactly(&matcher, notes)?;
+    match kind.text(notes) {
+        Some("DNS") => Some(AllowedName::Dns(name.to_owned())),
+        Some("URI") => Some(AllowedName::Uri(name.to_owned())),
+        Some("IP_ADDRESS") => match name.parse() {
+            Ok(address) => Some(AllowedName::Address(address)),
+            Err(_) => matcher.wrong("an IP address", notes),
+        },
+        Some(_) => kind.unsupported(notes),
+        None => kind.missing("names are compared by their type", notes),
+    }
+}
+
+/// Reads a `StringMatcher`.
+fn exactly<'v>(matcher: &Node<'v>, notes: &mut Notes) -> Option<&'v str> {
+    matcher.fields(notes, |fields, notes| {
+        let exact = fields.take("exact");
+        exact.text(notes).or_else(|| exact.missing("only exact names are matched", notes))
     })
 }
 
@@ -208,9 +238,43 @@ resources:
         ] {
             let expected = Validation {
                 authorities: authorities.map(|text| Pem::Text(text.into())),
-                names: names.into_iter().map(str::to_owned).collect(),
+                names: names.into_iter().map(AllowedName::from).collect(),
             };
             assert_eq!(validation(&with(body), "v").unwrap(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn names_with_a_type_are_read_beside_those_without() {
+        let with = |body: &str| format!("resources: [{{name: v, validation_context: {{{body}}}}}]");
+        let typed = |kind: &str, name: &str| format!("{{san_type: {kind}, matcher: {{exact: {name}}}}}");
+        let body = format!(
+            "match_typed_subject_alt_names: [{}, {}, {}], match_subject_alt_names: [{{exact: d}}]",
+            typed("DNS", "a"),
+            typed("URI", "'b:c'"),
+            typed("IP_ADDRESS", "'::1'")
+        );
+        assert_eq!(
+            validation(&with(&body), "v").unwrap().names,
+            [
+                AllowedName::Dns("a".into()),
+                AllowedName::Uri("b:c".into()),
+                AllowedName::Address("::1".parse().unwrap()),
+                "d".into()
+            ]
+        );
+        for (matcher, expected) in [
+            (typed("EMAIL", "a"), "names[0].san_type: \"EMAIL\" is not supported"),
+            (typed("OTHER_NAME", "a"), "names[0].san_type: \"OTHER_NAME\" is not supported"),
+            (typed("''", "a"), "names[0].san_type: missing"),
+            (typed("IP_ADDRESS", "a"), "names[0].matcher: expected an IP address"),
+            ("{san_type: DNS, matcher: {suffix: a}}".to_owned(), "names[0].matcher.suffix: \"a\" is not supported"),
+            ("{san_type: DNS}".to_owned(), "names[0].matcher.exact: missing"),
+            ("{san_type: DNS, oid: '1.2', matcher: {exact: a}}".to_owned(), "names[0].oid: \"1.2\" is not supported"),
+        ] {
+            let text = with(&format!("match_typed_subject_alt_names: [{matcher}]"));
+            let error = validation(&text, "v").unwrap_err().to_string();
+            assert!(error.contains(expected), "{matcher}: {error}");
         }
     }
 

@@ -5,6 +5,8 @@ use crate::settings::{AccessLog, ClientCa, IdentitySource, ListenersFile, Mode, 
 
 /// As the executor writes it since 2026, with every default written out.
 const V3: &str = include_str!("../../tests/fixtures/v3/envoy.yaml");
+/// The same with the API of Envoy 1.40, in which there are more defaults to write out.
+const CURRENT: &str = include_str!("../../tests/fixtures/current/envoy.yaml");
 /// As it was in 2019.
 const V2: &str = include_str!("../../tests/fixtures/v2/envoy.yaml");
 /// As it was in 2018.
@@ -57,11 +59,22 @@ fn the_bootstrap_of_version_3_is_read_with_all_its_defaults() {
         (cluster.endpoints[0].to_string().as_str(), cluster.connect_timeout),
         ("10.255.116.6:8080", Duration::from_millis(250))
     );
-    assert_eq!((cluster.limits.connections, cluster.limits.pending), (4_294_967_295, 1024));
+    assert_eq!((cluster.breakers.default.connections, cluster.breakers.default.pending), (4_294_967_295, 1024));
     assert_eq!(bootstrap.admin, Some(AdminAddress::Tcp(([127, 0, 0, 1], 61003).into())));
     assert_eq!(bootstrap.node.cluster, "proxy-cluster");
     assert!(bootstrap.node.id.starts_with("sidecar~10.255.116.6~") && bootstrap.stats_rejected);
     assert_eq!(bootstrap.warnings, [""; 0]);
+}
+
+#[test]
+fn every_default_of_the_current_api_is_no_setting() {
+    let (current, before) = (read(CURRENT).unwrap(), read(V3).unwrap());
+    assert_eq!(doors(&current), doors(&before));
+    let [app, ..] = current.listeners.as_slice() else { panic!("three listeners") };
+    assert_eq!((&app.identity, &app.mode), (&before.listeners[0].identity, &before.listeners[0].mode));
+    assert_eq!((current.clusters, current.admin, current.node), (before.clusters, before.admin, before.node));
+    let shown = current.shown.bootstrap.to_string();
+    assert!(!shown.contains("ADD_IF_ABSENT") && !shown.contains("IMMEDIATE"), "{shown}");
 }
 
 #[test]

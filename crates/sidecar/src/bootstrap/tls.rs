@@ -9,7 +9,7 @@ use super::{
     secret,
     secret::Validation,
 };
-use crate::settings::{ClientCa, IdentitySource, ListenersFile, Mode, SecretFile};
+use crate::settings::{AllowedName, ClientCa, IdentitySource, ListenersFile, Mode, SecretFile};
 
 /// TLS versions by the words that documents use for them.
 const TLS12: &str = "TLSv1_2";
@@ -89,7 +89,7 @@ fn demand(
     place: Place<'_>,
     listener: &str,
     notes: &mut Notes,
-) -> Option<Option<(ClientCa, Vec<String>)>> {
+) -> Option<Option<(ClientCa, Vec<AllowedName>)>> {
     let (inline, by_name) = (fields.take("validation_context"), fields.take("validation_context_sds_secret_config"));
     match (inline.is_empty(), by_name.is_empty()) {
         (true, true) => Some(None),

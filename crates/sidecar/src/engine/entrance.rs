@@ -103,7 +103,7 @@ impl Entrance {
         let room = Room::new(listener.caps, fit);
         let (name, mode) = (&listener.name, listener.mode.name());
         tracing::info!(name, %address, app = %listener.app, mode, "Listening");
-        let access = listener.access_log.as_ref().map(AccessLog::open).transpose();
+        let access = listener.access_log.as_ref().map(|target| AccessLog::open(target).map(Arc::new)).transpose();
         let access = access.map_err(|cause| StartError::AccessLog { listener: name.clone(), cause })?;
         let door = Arc::new(Door { access, listener, presented, drain, stats, seldom: Seldom::default() });
         Ok(Self { socket, address, door, room })

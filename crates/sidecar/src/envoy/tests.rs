@@ -14,7 +14,11 @@ fn the_command_line_of_every_executor_is_read() {
     ] {
         let read = parse(line).unwrap();
         assert_eq!(read.config.as_deref(), Some("/e.yaml".as_ref()), "{line}");
-        assert_eq!((read.drain_time, read.log_level), (Duration::from_secs(900), LevelFilter::ERROR), "{line}");
+        assert_eq!(
+            (read.drain_time, Some(read.log_level)),
+            (Duration::from_secs(900), LogLevel::named("critical")),
+            "{line}"
+        );
         assert_eq!(read.task, Task::Serve);
     }
     let read = parse("-c e --service-cluster proxy-cluster --service-node me").unwrap();
@@ -35,6 +39,28 @@ fn other_flags_are_passed_over_with_one_warning_whatever_follows_them() {
         assert!(warning.contains(flag), "{warning}");
     }
     assert_eq!(parse("-c e").unwrap().warning(), None);
+}
+
+#[test]
+fn no_flag_that_is_passed_over_swallows_another() {
+    for flag in [
+        "--skip-hot-restart-on-no-parent",
+        "--skip-hot-restart-parent-stats",
+        "--hot-restart-version",
+        "--log-stacktrace-single-entry",
+        "--use-dynamic-base-id",
+        "--base-id",
+        "--base-id 7",
+        "--base-id=7",
+        "--use-libevent-buffers 1",
+        "--from-the-future",
+    ] {
+        for line in [format!("{flag} -c e.yaml"), format!("{flag} --config-path=e.yaml")] {
+            let read = parse(&line).unwrap();
+            assert_eq!(read.config.as_deref(), Some("e.yaml".as_ref()), "{line}");
+            assert_eq!(read.passed_over, [flag.split([' ', '=']).next().unwrap()], "{line}");
+        }
+    }
 }
 
 #[test]

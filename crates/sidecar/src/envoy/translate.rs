@@ -34,7 +34,8 @@ fn listener(listener: &crate::bootstrap::Listener, cluster: &Cluster, line: &Com
     let (usual, own) = (Timeouts::default(), line.own);
     let app = cluster.endpoints.first()?.clone();
     let (identity, mode) = (listener.identity.clone(), listener.mode.clone());
-    let most = cluster.limits.limits_connections.then_some(cluster.limits.connections);
+    let limits = cluster.breakers.default;
+    let most = limits.limits_connections.then_some(limits.connections);
     let most = most.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
     Some(Listener {
         name: listener.name.clone(),
@@ -69,12 +70,17 @@ fn subject(bootstrap: &Bootstrap, line: &CommandLine) -> Subject {
         node_id: bootstrap.node.id.clone(),
         node_cluster: bootstrap.node.cluster.clone(),
         documents: Some(documents),
-        limits: bootstrap.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.limits)).collect(),
+        limits: bootstrap.clusters.iter().map(|cluster| (cluster.name.clone(), cluster.breakers)).collect(),
         stats_rejected: bootstrap.stats_rejected && !line.own.keep_stats,
         options: vec![
-            ("config_path", config),
-            ("log_level", line.log_level.to_string()),
-            ("drain_time", format!("{}s", line.drain_time.as_secs())),
+            ("concurrency", 1.into()),
+            ("config_path", config.into()),
+            ("log_level", line.log_level.word.into()),
+            ("service_cluster", line.cluster.clone().unwrap_or_default().into()),
+            ("service_node", line.node.clone().unwrap_or_default().into()),
+            ("drain_time", format!("{}s", line.drain_time.as_secs()).into()),
+            ("mode", "Serve".into()),
+            ("restart_epoch", 0.into()),
         ],
     }
 }

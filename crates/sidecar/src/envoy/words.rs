@@ -4,79 +4,6 @@ use std::{collections::VecDeque, ffi::OsString};
 
 use super::{CommandLineError, wrong};
 
-/// What is known of a flag that changes nothing here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// It has a value behind it.
-    Valued,
-    /// It stands alone.
-    Switch,
-    /// Whether it has a value must be told by what follows it.
-    Unknown,
-}
-
-/// Flags of Envoy, of all releases, that have a value; those of Envoy on Windows among them.
-const VALUED: [&str; 27] = [
-    "--admin-address-path",
-    "--base-id",
-    "--base-id-path",
-    "--bootstrap-version",
-    "--c2c-creds",
-    "--component-log-level",
-    "--concurrency",
-    "--disable-extensions",
-    "--drain-strategy",
-    "--file-flush-interval-msec",
-    "--file-flush-min-size-kb",
-    "--hot-restart-version",
-    "--id-creds",
-    "--id-validation",
-    "--local-address-ip-version",
-    "--log-format",
-    "--log-path",
-    "--max-obj-name-len",
-    "--max-stats",
-    "--parent-shutdown-time-s",
-    "--restart-epoch",
-    "--service-zone",
-    "--skip-hot-restart-on-no-parent",
-    "--socket-mode",
-    "--socket-path",
-    "--stats-tag",
-    "--fine-grain-log-level",
-];
-
-/// Flags of Envoy, of all releases, that stand alone.
-const SWITCHES: [&str; 16] = [
-    "--allow-unknown-fields",
-    "--allow-unknown-static-fields",
-    "--reject-unknown-dynamic-fields",
-    "--ignore-unknown-dynamic-fields",
-    "--skip-deprecated-logs",
-    "--cpuset-threads",
-    "--disable-hot-restart",
-    "--enable-mutex-tracing",
-    "--use-dynamic-base-id",
-    "--v2-config-only",
-    "--use-libevent-buffers",
-    "--use-fake-symbol-table",
-    "--enable-fine-grain-logging",
-    "--enable-core-dump",
-    "--log-format-escaped",
-    "--log-format-prefix-with-location",
-];
-
-/// What is known of `flag`.
-pub(super) fn kind(flag: &str) -> Kind {
-    if VALUED.contains(&flag) {
-        Kind::Valued
-    } else if SWITCHES.contains(&flag) {
-        Kind::Switch
-    } else {
-        Kind::Unknown
-    }
-}
-
 /// What is left of a command line.
 pub(super) struct Words {
     left: VecDeque<String>,
@@ -102,9 +29,12 @@ impl Words {
         }
     }
 
-    /// Whether a value follows.
-    pub(super) fn next_is_value(&self) -> bool {
-        self.joined.is_some() || self.left.front().is_some_and(|word| !word.starts_with('-'))
+    /// Leaves out what could be the value of the flag that was just taken. No list says which flags have one: it would
+    /// be of one release, and a switch taken for more than it is would swallow the flag behind it.
+    pub(super) fn pass_over_value(&mut self) {
+        if self.joined.take().is_none() && self.left.front().is_some_and(|word| !word.starts_with('-')) {
+            self.left.pop_front();
+        }
     }
 
     /// The value of `flag`.

@@ -51,11 +51,11 @@ pub struct Subject {
     /// The documents; without them, pages are made of the settings.
     pub documents: Option<Documents>,
     /// The limits of clusters by their names, as the documents state them.
-    pub limits: Vec<(String, Limits)>,
+    pub limits: Vec<(String, Breakers)>,
     /// Whether `/stats` is to be empty, as Diego asks for.
     pub stats_rejected: bool,
     /// The command line, as option and value.
-    pub options: Vec<(&'static str, String)>,
+    pub options: Vec<(&'static str, serde_json::Value)>,
 }
 
 /// Documents without defaults and secrets, each as JSON text: smaller than a tree, and rarely looked at.
@@ -75,8 +75,17 @@ const LIMIT: u64 = 1024;
 /// What Envoy allows of retries where a document says nothing.
 const RETRIES: u64 = 3;
 
-/// Circuit breakers of the default priority, as `/clusters` shows them. Only the number of connections is enforced, and
-/// only where the document limits it.
+/// Circuit breakers of a cluster, as `/clusters` shows them. What a listener passes on has the default priority, so only
+/// that one is enforced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Breakers {
+    /// Of the default priority.
+    pub default: Limits,
+    /// Of the high priority.
+    pub high: Limits,
+}
+
+/// Circuit breakers of one priority. Only the number of connections is enforced, and only where the document limits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at a time.

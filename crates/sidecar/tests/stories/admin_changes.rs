@@ -77,17 +77,28 @@ async fn a_graceful_drain_leaves_the_doors_open_for_its_time() {
 }
 
 #[tokio::test]
-async fn a_graceful_drain_can_leave_the_doors_open_for_good() {
-    let scene = Scene::with(|mut settings| {
-        settings.drain.time = Duration::from_millis(20);
-        settings
-    })
-    .await;
-    let mut pooled = scene.request().await;
-    assert_eq!(scene.ask("POST", "/drain_listeners?graceful&skip_exit").await.0, 200);
-    assert_eq!(rest(&mut pooled).await.unwrap(), b"");
-    // The idle connection was let go of after more than the drain time, and the doors are open still.
-    scene.request().await;
+async fn a_drain_that_skips_the_exit_leaves_the_doors_open_for_good() {
+    for target in ["/drain_listeners?graceful&skip_exit", "/drain_listeners?skip_exit"] {
+        let scene = Scene::with(|mut settings| {
+            settings.drain.time = Duration::from_millis(20);
+            settings
+        })
+        .await;
+        let mut pooled = scene.request().await;
+        assert_eq!(scene.ask("POST", target).await.0, 200);
+        assert_eq!(rest(&mut pooled).await.unwrap(), b"");
+        // The idle connection was let go of after more than the drain time, and the doors are open still.
+        scene.request().await;
+    }
+}
+
+#[tokio::test]
+async fn who_asks_and_leaves_at_once_has_asked() {
+    let scene = Scene::new().await;
+    let mut stream = TcpStream::connect(scene.sidecar.admin.unwrap()).await.unwrap();
+    stream.write_all(b"POST /quitquitquit HTTP/1.1\r\n\r\n").await.unwrap();
+    drop(stream);
+    scene.sidecar.ends().await;
 }
 
 #[tokio::test]

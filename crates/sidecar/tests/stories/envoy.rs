@@ -238,6 +238,25 @@ fn a_configuration_is_validated_without_serving_it() {
 }
 
 #[test]
+fn a_configuration_whose_files_can_not_be_served_is_not_valid() {
+    let container = Container::new();
+    let config = container.write(&[Door::app(([127, 0, 0, 1], 1).into())], None);
+    let validated = || run(&["-c", config.to_str().unwrap(), "--mode", "validate"]);
+    // A secret may be incomplete still, and serving waits for it.
+    let secret = container.file("sds-id-cert-and-key.yaml");
+    std::fs::write(&secret, "resources: [").unwrap();
+    let (code, _, err) = validated();
+    assert_eq!((code, err.matches("serving would wait").count()), (Some(0), 1), "{err}");
+    std::fs::remove_file(&secret).unwrap();
+    std::fs::remove_file(container.file("sds-id-validation-context.yaml")).unwrap();
+    let (code, out, err) = validated();
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 2), "{err}");
+    for (line, file) in err.lines().zip(["sds-id-cert-and-key.yaml", "sds-id-validation-context.yaml"]) {
+        assert!(line.starts_with("error: listener-1-61001: ") && line.contains(file), "{err}");
+    }
+}
+
+#[test]
 fn one_screen_leads_from_the_port_to_the_app() {
     let container = Container::new();
     let app = ([10, 255, 116, 6], 8080).into();

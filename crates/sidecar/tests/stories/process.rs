@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, split},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -210,6 +210,15 @@ fn the_program_knows_its_version() {
     assert!(String::from_utf8(output.stdout).unwrap().starts_with("trueroute-sidecar "));
 }
 
+#[test]
+fn both_helps_name_what_can_be_asked_beforehand() {
+    for words in [&["--help"][..], &["-c", "e.yaml", "--help"]] {
+        let output = Command::new(PROGRAM).args(words).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.matches("`explain` before the flags").count(), 1, "{words:?}: {text}");
+    }
+}
+
 #[tokio::test]
 async fn connections_cost_little_and_what_they_cost_is_given_back() {
     const CONNECTIONS: u64 = 300;
@@ -299,6 +308,24 @@ async fn hup_reads_the_files_at_once() {
 }
 
 #[tokio::test]
+async fn usr1_and_a_page_open_the_access_log_again() {
+    let (world, moved) = (World::new(), "moved");
+    let (path, admin) = (world.file("access.log"), world.file("admin.sock"));
+    let shell = format!("exec \"$@\" --access-log {} --admin {}", path.display(), admin.display());
+    let process = Process::start(&world, echoing().await, &shell);
+    let reopened = async || eventually(PATIENCE, async || path.exists()).await;
+    std::fs::rename(&path, world.file(moved)).unwrap();
+    process.signal(Signal::USR1);
+    reopened().await;
+    drop(process.call(&world).await);
+    eventually(PATIENCE, async || std::fs::read_to_string(&path).unwrap().lines().count() == 1).await;
+    std::fs::rename(&path, world.file(moved)).unwrap();
+    let mut stream = UnixStream::connect(&admin).await.unwrap();
+    stream.write_all(b"POST /reopen_logs HTTP/1.1\r\n\r\n").await.unwrap();
+    reopened().await;
+}
+
+#[tokio::test]
 async fn an_operator_changes_what_is_logged_and_finds_the_pages_by_a_file() {
     let container = Container::new();
     let config = container.write(&[Door::app(echoing().await)], Some(([127, 0, 0, 1], 0).into()));
@@ -318,6 +345,7 @@ async fn an_operator_changes_what_is_logged_and_finds_the_pages_by_a_file() {
             answer
         };
         assert!(post("/logging").await.ends_with("active loggers:\n  trueroute_sidecar: info\n"));
+        assert!(post("/logging?foo=debug").await.starts_with("HTTP/1.1 400 "));
         assert!(post("/logging?level=loud").await.starts_with("HTTP/1.1 400 "));
         assert!(
             post(&format!("/logging?paths=main:{level}")).await.ends_with(&format!("trueroute_sidecar: {level}\n"))

@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use trueroute_sidecar::{
     settings::{AccessLog, Mode},
     stats::Event,
@@ -113,4 +114,29 @@ async fn each_connection_is_a_line_of_the_access_log() {
     let line = std::fs::read_to_string(&path).unwrap();
     assert!(line.contains("\"- - -\" 0 - 5 5 "), "{line}");
     assert!(line.ends_with(&format!(" - \"-\" \"-\" \"-\" \"-\" \"{app}\"\n")), "{line}");
+}
+
+#[tokio::test]
+async fn who_is_turned_away_is_a_line_of_the_access_log_too() {
+    let world = World::new();
+    let mut settings = world.settings(echoing().await, world.strict());
+    let path = world.file("access.log");
+    settings.listeners[0].access_log = Some(AccessLog::File(path.clone()));
+    let app = settings.listeners[0].app.clone();
+    let sidecar = Running::start(settings).await;
+    let nobody = "-".to_owned();
+    let lines = async |count: usize, upstream: &str| {
+        eventually(PATIENCE, async || std::fs::read_to_string(&path).unwrap().lines().count() == count).await;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = text.lines().last().unwrap();
+        assert!(line.contains("] \"- - -\" 0 - 0 0 ") && line.ends_with(&format!(" \"{upstream}\"")), "{line}");
+    };
+    drop(TcpStream::connect(sidecar.addr).await.unwrap());
+    lines(1, &nobody).await;
+    let mut stream = TcpStream::connect(sidecar.addr).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    lines(2, &nobody).await;
+    // Without a certificate, after the app was dialled.
+    let _ = sidecar.call(&world.caller().only(Version::Tls12)).await.unwrap_err();
+    lines(3, &app.to_string()).await;
 }

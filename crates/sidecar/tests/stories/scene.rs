@@ -121,6 +121,12 @@ impl Running {
         assert_eq!(self.stats.of(event), times, "{event:?}");
     }
 
+    /// Drops the sidecar, and waits until nothing is left of it.
+    pub(crate) async fn ends_at_once(mut self) {
+        self.task.abort();
+        let _ = timeout(PATIENCE, &mut self.task).await.expect("the sidecar ends");
+    }
+
     /// Waits for the end after a stop.
     pub(crate) async fn ends(mut self) {
         timeout(PATIENCE, &mut self.task).await.expect("the sidecar ends").unwrap();
