@@ -31,7 +31,12 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{error::StartError, expiry::ends as certificate_ends, preflight::preflight, reload::Source};
+pub use self::{
+    error::StartError,
+    expiry::ends as certificate_ends,
+    preflight::{oddities, preflight, without_debug_server},
+    reload::Source,
+};
 use self::{
     group::{Group, Member},
     parts::{BusWork, Parts, listen},
@@ -125,6 +130,7 @@ impl Router {
         let readiness = Readiness::new();
         let rules = Arc::new(rules::rules(&config, own_ip, &readiness)?);
         log_segments(&config);
+        oddities(&config).iter().for_each(|warning| tracing::warn!(warning, "config-warning"));
         let (stop, runtimes, mut tasks) = (CancellationToken::new(), Runtimes::default(), Vec::new());
         runtimes.add("control", &tokio::runtime::Handle::current());
         if let Some(port) = debug::bind(&config.debug_addr, &stop) {

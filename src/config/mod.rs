@@ -4,10 +4,11 @@
 //! are merged over the defaults, null keeps a default, a duplicate key is an error, an unknown one is a warning.
 //! Everything but [`load`] and [`own_ip`] is pure. No input makes it panic, and no error shows a secret.
 //!
-//! Floors, bottom to top: `yaml` (text to tree), `scalar` and `duration` (what a scalar means), `read` (keys of a
-//! section, each taken once), `parse*` (section to `Config`), and beside them `later` (what is not acted on yet).
+//! Floors, bottom to top: `yaml` (text to tree), `scalar` and `duration` (what a scalar means), `read` and `decode`
+//! (keys of a section, each taken once, and their types), `parse*` (section to `Config`).
 
 mod ciphers;
+mod decode;
 mod duration;
 mod effective;
 mod error;
@@ -66,6 +67,8 @@ pub fn parse(text: &str) -> Result<Parsed, ConfigError> {
 pub struct Faults {
     /// At least one.
     pub errors: Vec<ConfigError>,
+    /// What could be read, with defaults for what is wrong; none where nothing could. No router runs with it.
+    pub rest: Option<Box<Config>>,
     /// As in [`Parsed`]; none for a text that is not YAML.
     pub warnings: Vec<Warning>,
 }
