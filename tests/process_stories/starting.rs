@@ -49,6 +49,8 @@ fn a_wrong_configuration_is_told_in_one_line() {
         ("ca_certs: [nonsense]", &["ca_certs"]),
         ("backends: {cert_chain: nonsense, private_key: nonsense}", &["backends"]),
         ("disable_http: true", &["disable_http"]),
+        ("logging: {level: loud}", &["logging.level", "loud"]),
+        ("route_services_hairpinning_allowlist: ['*.com']", &["route_services_hairpinning_allowlist"]),
     ] {
         let file = dir.path().join("gorouter.yml");
         std::fs::write(&file, text).unwrap();
