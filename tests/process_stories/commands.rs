@@ -149,9 +149,17 @@ fn version_completions_and_manual_are_there() {
     }
     let manual = trueroute(&["man"]);
     let manual = text(&manual.stdout);
-    for part in
-        [".TH trueroute 1", ".SH \"TRUEROUTE ROUTES\"", ".SH \"TRUEROUTE WHY\"", "\\-\\-watch", ".SH \"EXIT STATUS\""]
-    {
+    for part in [
+        ".TH trueroute 1",
+        ".SH SIGNALS\n.TP\nUSR1\n",
+        ".SH \"EXIT STATUS\"",
+        "Usage: trueroute check [OPTIONS] \\-c <FILE>\n",
+        "Usage: trueroute explain [OPTIONS] \\-c <FILE>\n",
+        "Usage: trueroute routes [OPTIONS] [HOST]\n",
+        "Usage: trueroute why [OPTIONS] <URL>\n",
+        "\\-\\-watch",
+    ] {
         assert!(manual.contains(part), "{part} in {manual}");
     }
+    assert!(!manual.contains("\\-check(1)"), "there is one page only: {manual}");
 }
