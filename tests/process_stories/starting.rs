@@ -3,7 +3,7 @@
 use std::{net::TcpListener, path::Path, process::Command};
 
 use serde_json::{Value, json};
-use trueroute_testkit::{Bus, Nats, ReservedPort, Tempdir};
+use trueroute_testkit::{Bus, Client, Nats, ReservedPort, Tempdir};
 
 use super::support::{RouterBuilder, RouterProcess, Scene};
 
@@ -91,6 +91,16 @@ async fn a_taken_port_is_named() {
         let error = last.field("error").as_str().unwrap();
         assert!(error.contains(key) && error.contains(&port.to_string()), "{key}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_port_for_metrics_that_nobody_chose_is_told() {
+    let router = settings().set("prometheus", json!({"enabled": true})).spawn().await;
+    let said = router.line("prometheus-listener-started").await;
+    let mut client = Client::connect(said.field("address").as_str().unwrap().parse().unwrap()).await.unwrap();
+    assert_eq!(client.get("metrics", "/metrics").await.unwrap().status, 200);
+    let warned = router.line("config-warning").await;
+    assert!(warned.field("warning").as_str().unwrap().starts_with("prometheus.port: "), "{warned:?}");
 }
 
 #[tokio::test]
