@@ -31,7 +31,7 @@ use std::path::Path;
 
 pub use ciphers::CipherError;
 pub use duration::{DurationError, GoDuration};
-pub use effective::Setting;
+pub use effective::{Explained, Setting};
 pub use error::{ConfigError, Problem, Warning};
 pub use model::{Backends, Config, FrontTls};
 pub use modes::{
@@ -79,6 +79,14 @@ pub struct Faults {
 /// Everything that is wrong, in the order of reading; what depends on a wrong value may be missing.
 pub fn survey(text: &str) -> Result<Parsed, Faults> {
     parse::survey(text)
+}
+
+/// Reads a text like [`parse()`], and tells what every key comes to.
+///
+/// # Errors
+/// As [`parse()`].
+pub fn explain(text: &str) -> Result<Vec<Explained>, ConfigError> {
+    parse::explained(text)
 }
 
 /// Reads the file and parses it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::decode::Word;
 use super::duration::GoDuration;
+use super::effective::Explained;
 use super::error::{ConfigError, Problem, Warning};
 use super::model::{Backends, Config};
 use super::modes::{IntegrityWord, RouteIntegrity, ShardingMode, XfccFormat};
@@ -24,6 +25,13 @@ pub(super) fn document(text: &str) -> Result<Parsed, ConfigError> {
     let reader = Reader::new(Document::parse(text)?);
     let config = reader.read(root)?;
     Ok(Parsed { config, warnings: reader.warnings() })
+}
+
+/// Reads a whole file, and tells which of its keys are given.
+pub(super) fn explained(text: &str) -> Result<Vec<Explained>, ConfigError> {
+    let reader = Reader::new(Document::parse(text)?);
+    let settings = reader.read(root)?.effective().into_iter();
+    Ok(settings.map(|setting| Explained { is_given: reader.is_given(setting.key), setting }).collect())
 }
 
 /// Reads a whole file past what is wrong; the result stands only if nothing is.

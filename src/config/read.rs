@@ -3,7 +3,7 @@
 //! Every error carries the dotted key and the line, so that the parts above say only which key they want and as what.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::error::{ConfigError, Problem, Warning, shown};
 use super::scalar::Meaning;
@@ -19,6 +19,8 @@ pub(super) struct Reader {
     doc: Document,
     warnings: RefCell<Vec<Warning>>,
     visited: Cell<usize>,
+    /// The dotted keys that were taken and have a value.
+    given: RefCell<HashSet<String>>,
     /// What was wrong so far, where reading goes on past it.
     faults: Option<RefCell<Vec<ConfigError>>>,
 }
@@ -26,7 +28,7 @@ pub(super) struct Reader {
 impl Reader {
     /// One that ends at the first thing that is wrong.
     pub(super) fn new(doc: Document) -> Reader {
-        Reader { doc, warnings: RefCell::default(), visited: Cell::new(0), faults: None }
+        Reader { doc, warnings: RefCell::default(), visited: Cell::new(0), given: RefCell::default(), faults: None }
     }
 
     /// One that takes the default for what is wrong and goes on, to find the rest.
@@ -67,6 +69,11 @@ impl Reader {
 
     pub(super) fn warnings(self) -> Vec<Warning> {
         self.warnings.into_inner()
+    }
+
+    /// Whether a key was taken that is there and is not null.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.given.borrow().contains(key)
     }
 
     pub(super) fn warn(&self, warning: Warning) {
@@ -258,7 +265,11 @@ impl<'r> Section<'r> {
         let (_, entry) = self.entries.list.get_mut(at)?;
         entry.taken = true;
         let field = Field { reader: self.reader, path: join(&self.path, key), node: entry.node };
-        (!field.is_null()).then_some(field)
+        if field.is_null() {
+            return None;
+        }
+        self.reader.given.borrow_mut().insert(field.path.clone());
+        Some(field)
     }
 
     /// Takes a key whose value nobody uses.

@@ -136,6 +136,12 @@ fn explain_shows_every_key_and_marks_the_defaults() {
     assert_eq!(line("nats.pass:"), "nats.pass: (not shown)");
     assert!(line("status.port:").starts_with("status.port: 8080 ") && line("status.port:").ends_with("# default"));
     assert!(!said.contains("s3cret"));
+    // By what stands in the file, not by what it comes to.
+    let (_, said) = on_file(&["explain", "--json"], "port: 8081\nendpoint_timeout: 900s\n");
+    let said: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+    let told = |key: &str| said.iter().find(|setting| setting["key"] == key).unwrap();
+    assert_eq!(told("port"), &serde_json::json!({"key": "port", "value": "8081", "default": false}));
+    assert_eq!(told("drain_timeout"), &serde_json::json!({"key": "drain_timeout", "value": "15m", "default": true}));
 }
 
 #[test]
