@@ -36,9 +36,9 @@ pub(super) fn bind(debug_addr: &str, stop: &CancellationToken) -> Option<admin::
     }
 }
 
-/// Why nothing can listen at `debug_addr`, as far as that shows without binding it.
-pub(super) fn unusable(debug_addr: &str) -> Option<io::Error> {
-    if debug_addr.is_empty() { None } else { address(debug_addr).err() }
+/// Where it would listen, as far as that shows without binding it; none if it is empty.
+pub(super) fn look(debug_addr: &str) -> Option<io::Result<SocketAddr>> {
+    (!debug_addr.is_empty()).then(|| address(debug_addr))
 }
 
 fn address(debug_addr: &str) -> io::Result<SocketAddr> {

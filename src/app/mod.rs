@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     error::StartError,
     expiry::ends as certificate_ends,
-    preflight::{oddities, preflight, without_debug_server},
+    preflight::{later_oddities, oddities, preflight},
     reload::Source,
 };
 use self::{

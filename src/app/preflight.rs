@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{StartError, debug, fetcher, metron, rules, status, translate};
 use crate::{
     bus::{link::LinkError, turns},
-    config::Config,
+    config::{Config, RouteIntegrity},
     frontend::entry::Entry,
     observe::access_log::AccessLog,
 };
@@ -43,6 +43,11 @@ pub fn oddities(config: &Config) -> Vec<String> {
         asks_services && services.max_attempts == 0,
         "route_services.max_attempts: 0 makes no attempt: every request to a route with a service is a 502",
     );
+    let fetches_tokens = config.routing_api.as_ref().is_some_and(|api| !api.auth_disabled);
+    say(
+        fetches_tokens && config.oauth.skip_ssl_validation,
+        "oauth.skip_ssl_validation: the client's secret is sent to whoever answers as UAA",
+    );
     let nobody = "a name or password with a colon never matches: nobody is let in";
     say(config.status.user.contains(':'), &format!("status.user: {nobody}"));
     say(config.status.pass.expose().contains(':'), &format!("status.pass: {nobody}"));
@@ -56,11 +61,27 @@ pub fn oddities(config: &Config) -> Vec<String> {
     odd
 }
 
-/// Why there will be no debug server although one is asked for. The start tells it when it tries.
+/// Oddities that the start tells where they come about.
 #[must_use]
-pub fn without_debug_server(config: &Config) -> Option<String> {
-    let error = debug::unusable(&config.debug_addr)?;
-    Some(format!("debug_addr: {:?}: {error}: there will be no debug server", config.debug_addr))
+pub fn later_oddities(config: &Config) -> Vec<String> {
+    let mut odd = Vec::new();
+    match debug::look(&config.debug_addr) {
+        None => {}
+        Some(Err(error)) => {
+            odd.push(format!("debug_addr: {:?}: {error}: there will be no debug server", config.debug_addr));
+        }
+        Some(Ok(address)) if address.ip().is_loopback() => {}
+        Some(Ok(_)) => odd.push("debug_addr: is no loopback address, and nobody is asked for a password there".into()),
+    }
+    if config.route_integrity == RouteIntegrity::Off {
+        odd.push("route_integrity: off: a stale route can lead to another app's instance".into());
+    }
+    let status = &config.status;
+    if status.enable_deprecated_varz_healthz_endpoints {
+        let key = "status.enable_deprecated_varz_healthz_endpoints";
+        odd.push(format!("{key}: user and password are told on NATS and come without TLS"));
+    }
+    odd
 }
 
 /// Whether the folder that `file` would be in is there.

@@ -68,8 +68,7 @@ fn findings(text: &str, now: SystemTime) -> Findings {
     let is_news = |said: &String| !wrong.iter().any(|key| said.starts_with(key_of(key)));
     problems.extend(app::preflight(&config).iter().map(ToString::to_string).filter(is_news));
     problems.extend(ports::taken_twice(&config, &wrong));
-    warnings.extend(app::oddities(&config).into_iter().filter(is_news));
-    warnings.extend(app::without_debug_server(&config).filter(is_news));
+    warnings.extend(app::oddities(&config).into_iter().chain(app::later_oddities(&config)).filter(is_news));
     for (key, pair) in pairs(&config) {
         match Credentials::from_pem(pair.cert_chain(), pair.private_key()) {
             Ok(credentials) => warnings.extend(dates(&key, &credentials, now)),
@@ -232,6 +231,12 @@ mod tests {
             ("status: {user: 'a:b', pass: c}", "status.user"),
             ("status: {user: a, pass: 'b:c'}", "status.pass"),
             ("debug_addr: 127.0.0.1", "debug_addr"),
+            ("debug_addr: ':0'", "debug_addr"),
+            ("route_integrity: off", "route_integrity"),
+            (
+                "status: {enable_deprecated_varz_healthz_endpoints: true}",
+                "status.enable_deprecated_varz_healthz_endpoints",
+            ),
             ("snapshot: {file: /nowhere/routes}", "snapshot.file"),
             ("prometheus: {enabled: true}", "prometheus.port"),
             ("keep_alive_100_continue_requests: true", "keep_alive_100_continue_requests has no effect (line 1)"),
@@ -240,9 +245,12 @@ mod tests {
             assert!(found.problems.is_empty(), "{text}: {:#?}", found.problems);
             assert_eq!(keys(&found.warnings), [key], "{text}: {:#?}", found.warnings);
         }
-        for text in
-            ["skip_ssl_validation: true", "status: {user: a, pass: b}", "snapshot: {file: routes}", "debug_addr: ':0'"]
-        {
+        for text in [
+            "skip_ssl_validation: true",
+            "status: {user: a, pass: b}",
+            "snapshot: {file: routes}",
+            "debug_addr: localhost:0",
+        ] {
             assert_eq!(findings(text, SystemTime::now()).warnings, [""; 0], "{text}");
         }
     }
