@@ -26,7 +26,9 @@ pub fn preflight(config: &Config) -> Vec<StartError> {
         translate::buckets(&config.prometheus.meters).map(drop),
         config.access_log.file.as_deref().map_or(Ok(()), |file| AccessLog::check(file).map_err(StartError::from)),
     ];
-    let servers = config.nats.hosts.iter().map(|host| turns::check(&host.hostname, host.port));
+    // One without a name or a port is in a configuration that was read past its faults only.
+    let whole = config.nats.hosts.iter().filter(|host| !host.hostname.is_empty() && host.port != 0);
+    let servers = whole.map(|host| turns::check(&host.hostname, host.port));
     let servers = servers.map(|server| server.map_err(|error| StartError::Nats(LinkError::from(error))));
     parts.into_iter().chain(servers).filter_map(Result::err).collect()
 }

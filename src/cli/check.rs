@@ -11,7 +11,7 @@ use trueroute_identity::Credentials;
 
 use super::{ports, read};
 use crate::{
-    app,
+    app::{self, StartError},
     config::{self, Config, ConfigError, Faults, KeyPair},
 };
 
@@ -66,7 +66,11 @@ fn findings(text: &str, now: SystemTime) -> Findings {
     // What would be said of a key that is wrong already would be said of its stand-in.
     let wrong: Vec<&str> = errors.iter().filter_map(ConfigError::key).collect();
     let is_news = |said: &String| !wrong.iter().any(|key| said.starts_with(key_of(key)));
-    problems.extend(app::preflight(&config).iter().map(ToString::to_string).filter(is_news));
+    // Servers of NATS are told by their names, whatever is wrong with others.
+    let (servers, parts): (Vec<_>, Vec<_>) =
+        app::preflight(&config).into_iter().partition(|error| matches!(error, StartError::Nats(_)));
+    problems.extend(parts.iter().map(ToString::to_string).filter(is_news));
+    problems.extend(servers.iter().map(ToString::to_string));
     problems.extend(ports::taken_twice(&config, &wrong));
     warnings.extend(app::oddities(&config).into_iter().chain(app::later_oddities(&config)).filter(is_news));
     for (key, pair) in pairs(&config) {
@@ -87,7 +91,8 @@ fn findings(text: &str, now: SystemTime) -> Findings {
     Findings { problems, warnings }
 }
 
-/// The key of a list for an entry of it, else the key.
+/// The key of a list for an entry of it, whose number is not what the file says where those before it are left out; else the
+/// key.
 fn key_of(key: &str) -> &str {
     key.split('[').next().unwrap_or(key)
 }
@@ -206,9 +211,9 @@ mod tests {
     #[test]
     fn what_a_part_would_refuse_is_named_beside_what_cannot_be_read() {
         let text = "drain_wait: soon\nport: 8082\nstatus: {port: many}\n\
-            nats: {hosts: [{hostname: user@host, port: 1}, {hostname: b, port: 1}]}\naccess_log: {file: /nowhere/a.log}\n";
+            nats: {hosts: [{hostname: user@host, port: 1}, {hostname: b, port: 0}]}\naccess_log: {file: /nowhere/a.log}\n";
         let found = findings(text, SystemTime::now());
-        let wanted = ["drain_wait", "status.port", "access_log.file", "nats.hosts", "port"];
+        let wanted = ["drain_wait", "status.port", "nats.hosts[1].port", "access_log.file", "nats.hosts", "port"];
         let mut told = keys(&found.problems);
         told.sort_by_key(|key| wanted.iter().position(|wanted| wanted == key));
         assert_eq!(told, wanted, "{:#?}", found.problems);
