@@ -42,6 +42,7 @@ macro_rules! all_stories {
             stories::the_second_server_serves_when_the_first_is_down,
             stories::the_second_server_serves_when_the_first_refuses,
             stories::a_dead_server_is_replaced_by_the_next,
+            stories::a_connection_that_is_closed_for_good_is_an_end,
             stories::malformed_messages_cost_only_themselves,
             stories::a_flood_passes,
             stories::pruning_rests_while_the_server_is_down,

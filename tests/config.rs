@@ -222,11 +222,14 @@ client_cert_validation: ''
 endpoint_timeout: 1m0s
 drain_timeout: 0s
 drain_wait: 0s
+nats_client_ping_interval: 0s
+keep_alive_100_continue_requests: false
 http_rewrite: {{responses: {{add_headers_if_not_present: [], remove_headers: []}}}}
 prometheus: {{meters: {{http_latency_histogram_buckets: []}}}}
 "
     );
-    let expected = Config { status: Status { port: 0, ..Status::default() }, ..Config::default() };
+    let status = Status { port: 0, ..Status::default() };
+    let expected = Config { status, nats_client_ping_interval: Duration::ZERO, ..Config::default() };
     assert_eq!(parsed(&text), Parsed { config: expected, warnings: vec![] });
 }
 

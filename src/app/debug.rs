@@ -1,6 +1,9 @@
 //! Where the debug server listens. The router does without one if that fails (gorouter.md §1, start order 5).
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
+};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -12,10 +15,7 @@ pub(super) fn bind(debug_addr: &str, stop: &CancellationToken) -> Option<admin::
     if debug_addr.is_empty() {
         return None;
     }
-    let bound = addresses(debug_addr).and_then(|found| {
-        let address = found.first().copied().ok_or_else(|| std::io::Error::other("no such host"))?;
-        Ok((TcpListener::from_std(listener::bind(address)?)?, address))
-    });
+    let bound = address(debug_addr).and_then(|address| Ok((TcpListener::from_std(listener::bind(address)?)?, address)));
     match bound {
         Ok((listener, address)) => {
             let bound = listener.local_addr().unwrap_or(address);
@@ -36,10 +36,15 @@ pub(super) fn bind(debug_addr: &str, stop: &CancellationToken) -> Option<admin::
     }
 }
 
-fn addresses(debug_addr: &str) -> std::io::Result<Vec<SocketAddr>> {
+/// Where it would listen, as far as that shows without binding it; none if it is empty.
+pub(super) fn look(debug_addr: &str) -> Option<io::Result<SocketAddr>> {
+    (!debug_addr.is_empty()).then(|| address(debug_addr))
+}
+
+fn address(debug_addr: &str) -> io::Result<SocketAddr> {
     match debug_addr.strip_prefix(':').map(str::parse::<u16>) {
-        Some(Ok(port)) => Ok(vec![(IpAddr::from(Ipv6Addr::UNSPECIFIED), port).into()]),
-        _ => Ok(debug_addr.to_socket_addrs()?.collect()),
+        Some(Ok(port)) => Ok((IpAddr::from(Ipv6Addr::UNSPECIFIED), port).into()),
+        _ => debug_addr.to_socket_addrs()?.next().ok_or_else(|| io::Error::other("no such host")),
     }
 }
 

@@ -122,9 +122,6 @@ pub(super) async fn connect(
         tracing::info!("setting-up-routing-api");
     }
     let Some(settings) = settings(config)? else { return Ok(None) };
-    if settings.tokens.is_some() && config.oauth.skip_ssl_validation {
-        tracing::warn!("oauth.skip_ssl_validation: the client's secret is sent to whoever answers as UAA");
-    }
     let subscriber = Subscriber::new(Arc::clone(table), translate::policy(config));
     let feed = RoutingApi::new(settings, subscriber, Arc::clone(metrics), Arc::clone(clock));
     if warm {

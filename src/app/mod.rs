@@ -31,7 +31,12 @@ use std::{
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{error::StartError, expiry::ends as certificate_ends, preflight::preflight, reload::Source};
+pub use self::{
+    error::StartError,
+    expiry::ends as certificate_ends,
+    preflight::{later_oddities, oddities, preflight},
+    reload::Source,
+};
 use self::{
     group::{Alarm, Group, Member},
     parts::{BusWork, Parts, listen},
@@ -77,9 +82,9 @@ pub struct Addresses {
 /// What a router can have of the process that it runs in.
 #[derive(Debug, Default)]
 pub struct Surroundings {
-    /// Where certificates and authorities are read from again, when that is asked for or something has changed.
+    /// Where certificates, authorities and the level of the log are read from again, when that is asked for or something has changed.
     pub source: Option<Source>,
-    /// The level of the log, for the debug server.
+    /// The level of the log, for the debug server and for reloads.
     pub log_level: Option<Threshold>,
 }
 
@@ -127,10 +132,11 @@ impl Router {
         let readiness = Readiness::new();
         let rules = Arc::new(rules::rules(&config, own_ip, &readiness)?);
         log_segments(&config);
+        oddities(&config).iter().for_each(|warning| tracing::warn!(warning, "config-warning"));
         let (stop, runtimes, mut tasks) = (CancellationToken::new(), Runtimes::default(), Vec::new());
         runtimes.add("control", &tokio::runtime::Handle::current());
         if let Some(port) = debug::bind(&config.debug_addr, &stop) {
-            tasks.push(tokio::spawn(admin::debug::serve(port, log_level, runtimes.clone())));
+            tasks.push(tokio::spawn(admin::debug::serve(port, log_level.clone(), runtimes.clone())));
         }
         let mut entry = Entry::new(&config, config.enable_http2)?;
         let dialers = Arc::new(Dialers::new(translate::dialer(&config)?));
@@ -204,6 +210,7 @@ impl Router {
                 metrics_tls,
                 nats,
                 routing_api: feed.as_ref().map(fetcher::Renewal::of),
+                log_level,
             };
             let (running, metrics) = (config.clone(), Arc::clone(&parts.metrics));
             let reloader = reload::Reloader { source, running, places, metrics };

@@ -123,6 +123,10 @@ impl Parts {
             let tls = metrics_tls.clone();
             let (metrics, address) = self.bind_admin("prometheus.port", loopback(config.prometheus.port), tls)?;
             self.addresses.metrics = address;
+            if let Some(address) = address.filter(|_| config.prometheus.port == 0) {
+                // Nothing else tells which one the system gave.
+                tracing::info!(target: "router", address = %address, "prometheus-listener-started");
+            }
             self.spawn(admin::metrics::serve(metrics, Arc::clone(&self.metrics)));
         }
         Ok([health_tls, metrics_tls])

@@ -1,5 +1,5 @@
-//! Certificates and authorities taken over while the router runs: on `SIGHUP`, on `POST /reload`, and when a file has
-//! changed.
+//! Certificates, authorities and the level of the log taken over while the router runs: on `SIGHUP`, on `POST /reload`,
+//! and when a file has changed.
 //!
 //! All of it is built before any of it is used. Whatever is wrong leaves everything as it was, and is told with the key
 //! that it stands under. Connections that stand are left alone; those to endpoints serve nothing new if the trust or
@@ -25,7 +25,7 @@ use crate::{
     bus::proofs::{Proof, Proofs},
     config::{self, Config, ConfigError},
     frontend::{entry::Entry, tls::TlsDoor},
-    observe::metrics::Metrics,
+    observe::{log::Threshold, metrics::Metrics},
     upstream::dialers::Dialers,
 };
 
@@ -71,6 +71,7 @@ pub(super) struct Places {
     pub(super) metrics_tls: Option<Renewed>,
     pub(super) nats: Option<Arc<Proofs>>,
     pub(super) routing_api: Option<fetcher::Renewal>,
+    pub(super) log_level: Option<Threshold>,
 }
 
 /// What reloads.
@@ -171,7 +172,7 @@ impl Reloader {
 
     /// Nothing can fail from here on.
     fn install(&mut self, fresh: Fresh) -> Outcome {
-        let Places { entry, dialers, services, health_tls, metrics_tls, nats, routing_api } = &self.places;
+        let Places { entry, dialers, services, health_tls, metrics_tls, nats, routing_api, log_level } = &self.places;
         let mut reloaded = self.running.keys_that_differ(&fresh.config);
         if let Some(door) = fresh.door {
             entry.renew(door);
@@ -203,6 +204,12 @@ impl Reloader {
         if let (Some(proofs), Some(next)) = (routing_api, fresh.routing_api) {
             proofs.replace(next);
         }
+        let level = fresh.config.logging.level;
+        // What was set at the debug port stays while the file says what it said.
+        if let Some(threshold) = log_level.as_ref().filter(|_| level != self.running.logging.level) {
+            // Every level of the configuration is one of the log.
+            let _ = threshold.set(level.as_str());
+        }
         self.metrics.set_certificates(fresh.ends);
         self.running = fresh.config;
         Outcome { reloaded, need_restart: fresh.need_restart }
@@ -218,7 +225,7 @@ impl Outcome {
 /// Reads the file and all that it names.
 fn read(path: &Path, running: &Config, entry: &Entry) -> Result<Fresh, ReloadError> {
     let file = config::load(path)?.config;
-    let config = running.with_certificates_of(&file);
+    let config = running.renewed_by(&file);
     let dialer = translate::dialer(&config)?;
     Ok(Fresh {
         need_restart: config.keys_that_differ(&file),

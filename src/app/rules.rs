@@ -16,7 +16,7 @@ use crate::{
 /// What Gorouter's server, and ours, refuses in any case.
 const LARGEST_HEAD: usize = 1 << 20;
 
-/// The rules. Names and values that cannot stand in a head are warned of and left out.
+/// The rules. Names and values that cannot stand in a head are left out; [`left_out`] tells which.
 ///
 /// # Errors
 /// The template for errors cannot be read or rendered.
@@ -31,7 +31,7 @@ pub(super) fn rules(config: &Config, own_ip: IpAddr, readiness: &Readiness) -> R
     let tracing = &config.tracing;
     Ok(Rules {
         error_page: error_page(config)?.map(Arc::new),
-        kept: names("hop_by_hop_headers_to_filter", &config.hop_by_hop_headers_to_filter),
+        kept: names(&config.hop_by_hop_headers_to_filter),
         rewrite: rewrite(&config.http_rewrite),
         trace_key,
         tracing: Tracing::new(tracing.enable_zipkin, tracing.enable_w3c, &tracing.w3c_tenant_id),
@@ -53,30 +53,38 @@ pub(super) fn error_page(config: &Config) -> Result<Option<ErrorPage>, StartErro
     page.map(Some).map_err(|error| StartError::ErrorPage { path: path.to_owned(), error })
 }
 
+/// What of the configuration cannot stand in a head, each in words: it is left out of the rules.
+pub(super) fn left_out(config: &Config) -> Vec<String> {
+    let HttpRewrite { add_headers_if_not_present: add, remove_headers: remove } = &config.http_rewrite;
+    let kept = config.hop_by_hop_headers_to_filter.iter().map(|name| ("hop_by_hop_headers_to_filter", name));
+    let removed = remove.iter().map(|name| (REMOVED, name));
+    let added = add.iter().map(|(name, _)| (ADDED, name));
+    let names = kept.chain(added).chain(removed).filter(|(_, text)| name_of(text).is_none());
+    let names = names.map(|(key, text)| format!("{key}: {text:?} is not the name of a header"));
+    let values = add.iter().filter(|(name, value)| name_of(name).is_some() && value_of(value).is_none());
+    names.chain(values.map(|(name, _)| format!("{ADDED}: the value of {name} cannot be sent"))).collect()
+}
+
+const ADDED: &str = "http_rewrite.responses.add_headers_if_not_present";
+const REMOVED: &str = "http_rewrite.responses.remove_headers";
+
 fn rewrite(wanted: &HttpRewrite) -> Option<Rewrite> {
-    let add = |(name, value): &(String, String)| {
-        let name = name_of("http_rewrite.responses.add_headers_if_not_present", name)?;
-        let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) else {
-            tracing::warn!(warning = %format!("http_rewrite: the value of {name} cannot be sent"), "config-warning");
-            return None;
-        };
-        Some((name, value))
-    };
+    let add = |(name, value): &(String, String)| Some((name_of(name)?, value_of(value)?));
     let rewrite = Rewrite {
-        remove: names("http_rewrite.responses.remove_headers", &wanted.remove_headers),
+        remove: names(&wanted.remove_headers),
         add: wanted.add_headers_if_not_present.iter().filter_map(add).collect(),
     };
     (rewrite != Rewrite::default()).then_some(rewrite)
 }
 
-fn names(key: &str, texts: &[String]) -> Vec<HeaderName> {
-    texts.iter().filter_map(|text| name_of(key, text)).collect()
+fn names(texts: &[String]) -> Vec<HeaderName> {
+    texts.iter().filter_map(|text| name_of(text)).collect()
 }
 
-fn name_of(key: &str, text: &str) -> Option<HeaderName> {
-    let name = HeaderName::from_bytes(text.as_bytes()).ok();
-    if name.is_none() {
-        tracing::warn!(warning = %format!("{key}: {text:?} is not the name of a header"), "config-warning");
-    }
-    name
+fn name_of(text: &str) -> Option<HeaderName> {
+    HeaderName::from_bytes(text.as_bytes()).ok()
+}
+
+fn value_of(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(text.as_bytes()).ok()
 }

@@ -40,10 +40,6 @@ impl Services {
         if services.secret.is_empty() {
             return Ok(None);
         }
-        if config.skip_ssl_validation {
-            let warning = "skip_ssl_validation: route services need not prove who they are";
-            tracing::warn!(warning, "config-warning");
-        }
         let outward = Arc::new(Dialers::new(dialer(config, backends)?));
         let inner = services.hairpinning.then(|| Inner::new(config)).transpose()?;
         Ok(Some(Self { outward, inner }))

@@ -94,6 +94,14 @@ impl Turns {
     }
 }
 
+/// Whether an entry of `nats.hosts` can be dialled.
+///
+/// # Errors
+/// It is no host and port.
+pub fn check(hostname: &str, port: u16) -> Result<(), BadServer> {
+    address(&Host { name: hostname.to_owned(), port }).map(drop)
+}
+
 /// The client library's form of an address.
 pub(super) fn address(host: &Host) -> Result<ServerAddr, BadServer> {
     let refused = |source| BadServer { server: host.to_string(), source };

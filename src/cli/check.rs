@@ -11,7 +11,7 @@ use trueroute_identity::Credentials;
 
 use super::{ports, read};
 use crate::{
-    app,
+    app::{self, StartError},
     config::{self, Config, ConfigError, Faults, KeyPair},
 };
 
@@ -56,17 +56,23 @@ pub fn run(path: &Path, as_json: bool, out: &mut impl Write) -> io::Result<bool>
 }
 
 fn findings(text: &str, now: SystemTime) -> Findings {
-    let parsed = match config::survey(text) {
-        Ok(parsed) => parsed,
-        Err(Faults { errors, warnings }) => {
-            let problems = errors.iter().map(ConfigError::to_string).collect();
-            return Findings { problems, warnings: warnings.iter().map(ToString::to_string).collect() };
-        }
+    let (config, errors, warnings) = match config::survey(text) {
+        Ok(parsed) => (parsed.config, Vec::new(), parsed.warnings),
+        Err(Faults { errors, rest: Some(rest), warnings }) => (*rest, errors, warnings),
+        Err(Faults { errors, rest: None, warnings }) => (Config::default(), errors, warnings),
     };
-    let mut warnings: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
-    let config = parsed.config;
-    let mut problems: Vec<String> = app::preflight(&config).iter().map(ToString::to_string).collect();
-    problems.extend(ports::taken_twice(&config));
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let mut problems: Vec<String> = errors.iter().map(ConfigError::to_string).collect();
+    // What would be said of a key that is wrong already would be said of its stand-in.
+    let wrong: Vec<&str> = errors.iter().filter_map(ConfigError::key).collect();
+    let is_news = |said: &String| !wrong.iter().any(|key| said.starts_with(key_of(key)));
+    // Servers of NATS are told by their names, whatever is wrong with others.
+    let (servers, parts): (Vec<_>, Vec<_>) =
+        app::preflight(&config).into_iter().partition(|error| matches!(error, StartError::Nats(_)));
+    problems.extend(parts.iter().map(ToString::to_string).filter(is_news));
+    problems.extend(servers.iter().map(ToString::to_string));
+    problems.extend(ports::taken_twice(&config, &wrong));
+    warnings.extend(app::oddities(&config).into_iter().chain(app::later_oddities(&config)).filter(is_news));
     for (key, pair) in pairs(&config) {
         match Credentials::from_pem(pair.cert_chain(), pair.private_key()) {
             Ok(credentials) => warnings.extend(dates(&key, &credentials, now)),
@@ -83,6 +89,12 @@ fn findings(text: &str, now: SystemTime) -> Findings {
         }
     }
     Findings { problems, warnings }
+}
+
+/// The key of a list for an entry of it, whose number is not what the file says where those before it are left out; else the
+/// key.
+fn key_of(key: &str) -> &str {
+    key.split('[').next().unwrap_or(key)
 }
 
 /// Every certificate that the router shows, under the key of its chain.
@@ -143,6 +155,109 @@ mod tests {
         }
         assert_eq!(keys.len(), 6, "{:#?}", found.problems);
         assert_eq!(found.warnings, ["unknown key unknown (line 5)"]);
+    }
+
+    fn keys(said: &[String]) -> Vec<&str> {
+        said.iter().filter_map(|said| said.split(':').next()).collect()
+    }
+
+    #[test]
+    fn a_rule_that_is_broken_hides_neither_another_nor_an_unknown_key() {
+        let text = "nats: {hosts: [{hostname: '', port: 0}, {hostname: b, port: 0}, 7], tls_enabled: true}\n\
+            prometheus: {enabled: true, port: 1, cert_path: /c, meters: {http_latency_histogram_buckets: [2, 1]}}\n\
+            status: {enable_nontls_health_checks: false}\n\
+            snapshot: {interval: -1s}\n\
+            logging: {syslog_network: foo, level: bad}\n\
+            routing_api: {uri: u, port: 1}\n\
+            load_balancer_healthy_threshold: -1s\n\
+            domains: [{odd: 1}]\n\
+            backends: {private_key: k}\n\
+            route_services_hairpinning_allowlist: [X]\n\
+            routing_table_sharding_mode: segments\n\
+            route_integrity: strict\n\
+            unknown: 1\n";
+        let found = findings(text, SystemTime::now());
+        let wanted = [
+            "status.enable_nontls_health_checks",
+            "nats.hosts[0].hostname",
+            "nats.hosts[0].port",
+            "nats.hosts[1].port",
+            "nats.hosts[2]",
+            "nats.ca_certs",
+            "nats.cert_chain",
+            "nats.private_key",
+            "logging.syslog_network",
+            "logging.level",
+            "prometheus.key_path",
+            "prometheus.ca_path",
+            "prometheus.meters.http_latency_histogram_buckets",
+            "routing_api.cert_chain",
+            "routing_api.private_key",
+            "routing_api.ca_certs",
+            "route_services_hairpinning_allowlist",
+            "backends.cert_chain",
+            "domains[0].domain",
+            "domains[0].ca_certs",
+            "snapshot.interval",
+            "load_balancer_healthy_threshold",
+            // With a broken pair nobody knows what `strict` would find.
+            "routing_table_sharding_mode",
+            "prometheus.cert_path",
+        ];
+        assert_eq!(keys(&found.problems), wanted, "{:#?}", found.problems);
+        assert_eq!(found.warnings, ["unknown key domains[0].odd (line 8)", "unknown key unknown (line 13)"]);
+    }
+
+    #[test]
+    fn what_a_part_would_refuse_is_named_beside_what_cannot_be_read() {
+        let text = "drain_wait: soon\nport: 8082\nstatus: {port: many}\n\
+            nats: {hosts: [{hostname: user@host, port: 1}, {hostname: b, port: 0}]}\naccess_log: {file: /nowhere/a.log}\n";
+        let found = findings(text, SystemTime::now());
+        let wanted = ["drain_wait", "status.port", "nats.hosts[1].port", "access_log.file", "nats.hosts", "port"];
+        let mut told = keys(&found.problems);
+        told.sort_by_key(|key| wanted.iter().position(|wanted| wanted == key));
+        assert_eq!(told, wanted, "{:#?}", found.problems);
+    }
+
+    #[test]
+    fn what_starts_and_cannot_be_meant_is_warned_of() {
+        for (text, key) in [
+            ("hop_by_hop_headers_to_filter: [X-Good, 'a b']", "hop_by_hop_headers_to_filter"),
+            ("http_rewrite: {responses: {remove_headers: [{name: 'a b'}]}}", "http_rewrite.responses.remove_headers"),
+            (
+                "http_rewrite: {responses: {add_headers_if_not_present: [{name: a, value: \"\\n\"}]}}",
+                "http_rewrite.responses.add_headers_if_not_present",
+            ),
+            (
+                "route_services_secret: s\nskip_ssl_validation: true\nroute_services: {max_attempts: 3}",
+                "skip_ssl_validation",
+            ),
+            ("route_services_secret: s", "route_services.max_attempts"),
+            ("status: {user: 'a:b', pass: c}", "status.user"),
+            ("status: {user: a, pass: 'b:c'}", "status.pass"),
+            ("debug_addr: 127.0.0.1", "debug_addr"),
+            ("debug_addr: ':0'", "debug_addr"),
+            ("route_integrity: off", "route_integrity"),
+            (
+                "status: {enable_deprecated_varz_healthz_endpoints: true}",
+                "status.enable_deprecated_varz_healthz_endpoints",
+            ),
+            ("snapshot: {file: /nowhere/routes}", "snapshot.file"),
+            ("prometheus: {enabled: true}", "prometheus.port"),
+            ("keep_alive_100_continue_requests: true", "keep_alive_100_continue_requests has no effect (line 1)"),
+        ] {
+            let found = findings(text, SystemTime::now());
+            assert!(found.problems.is_empty(), "{text}: {:#?}", found.problems);
+            assert_eq!(keys(&found.warnings), [key], "{text}: {:#?}", found.warnings);
+        }
+        for text in [
+            "skip_ssl_validation: true",
+            "status: {user: a, pass: b}",
+            "snapshot: {file: routes}",
+            "debug_addr: localhost:0",
+        ] {
+            assert_eq!(findings(text, SystemTime::now()).warnings, [""; 0], "{text}");
+        }
     }
 
     #[test]

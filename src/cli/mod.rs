@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod check;
 pub mod explain;
+mod manual;
 pub mod ports;
 pub mod routes;
 pub mod text;
@@ -124,7 +125,7 @@ impl Task {
                 clap_complete::generate(shell, &mut command(), "trueroute", &mut out);
                 Ok(true)
             }
-            Self::Man => manual(&mut out).map(|()| true).map_err(AskError::Print),
+            Self::Man => manual::print(command(), &mut out).map(|()| true).map_err(AskError::Print),
         };
         match done.and_then(|good| Ok(out.flush().map(|()| good)?)) {
             Ok(true) => ExitCode::SUCCESS,
@@ -146,38 +147,6 @@ impl Task {
 fn command() -> Command {
     Arguments::command()
 }
-
-/// The manual: what clap knows, and how the program leaves.
-fn manual(out: &mut impl Write) -> io::Result<()> {
-    let man = clap_mangen::Man::new(command());
-    man.render(out)?;
-    for name in ["routes", "why"] {
-        let command = command();
-        let Some(task) = command.find_subcommand(name) else { continue };
-        let synopsis = task.clone().render_long_help().to_string();
-        writeln!(out, ".SH \"TRUEROUTE {}\"\n.nf", name.to_uppercase())?;
-        for line in synopsis.lines() {
-            writeln!(out, "{}", line.replace('\\', "\\e").replace('-', "\\-"))?;
-        }
-        writeln!(out, ".fi")?;
-    }
-    write!(out, "{EXIT_STATUS}")
-}
-
-/// How the program leaves, in troff.
-const EXIT_STATUS: &str = "\
-.SH \"EXIT STATUS\"
-.TP
-0
-It is done: the router was stopped, the configuration is good, a route was found, an endpoint would be asked.
-.TP
-1
-It is not: the router could not start, the configuration is bad, there is no route or nobody to ask, or the router \
-gave no answer.
-.TP
-2
-The arguments make no sense.
-";
 
 /// The file's text, or why it cannot be read.
 fn read(path: &Path) -> Result<String, String> {

@@ -19,8 +19,8 @@ use crate::admin::shapes::{Endpoint, Head, Mode, Route, State, VERSION};
 const MEASURED: usize = 500;
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
-/// The height of a terminal that does not tell.
-const HEIGHT: usize = 24;
+/// The lines and columns of a terminal that does not tell.
+const SIZE: (usize, usize) = (24, 80);
 
 const COLUMNS: [&str; 8] = ["ROUTE", "ENDPOINT", "APP", "MODE", "PROVEN NAME", "AGE", "IN FLIGHT", "STATE"];
 type Row = [String; COLUMNS.len()];
@@ -61,7 +61,8 @@ fn watch(asker: &Asker, path: &str, json: bool, out: &mut impl Write) -> Result<
     let is_terminal = io::stdout().is_terminal() && !json;
     loop {
         let mut page = Vec::new();
-        let height = if is_terminal { height().saturating_sub(2) } else { usize::MAX };
+        let (lines, columns) = if is_terminal { size() } else { (usize::MAX, usize::MAX) };
+        let height = lines.saturating_sub(2);
         let outcome = match json {
             true => copy(asker, path, &mut page),
             false => list(asker, path, height, &mut page),
@@ -74,7 +75,7 @@ fn watch(asker: &Asker, path: &str, json: bool, out: &mut impl Write) -> Result<
             Err(error) => return Err(error),
         }
         if is_terminal {
-            draw(&page, out)?;
+            draw(&page, columns, out)?;
         } else {
             out.write_all(&page)?;
             if !json {
@@ -91,21 +92,34 @@ fn pause() {
     thread::sleep(EVERY);
 }
 
-/// Draws a page over the last one, without a moment at which the screen is empty.
-fn draw(page: &[u8], out: &mut impl Write) -> io::Result<()> {
+/// Draws a page over the last one, without a moment at which the screen is empty. A line that is too wide is cut: one that
+/// wrapped would push the first lines off the screen.
+fn draw(page: &[u8], columns: usize, out: &mut impl Write) -> io::Result<()> {
     write!(out, "\x1b[H")?;
     for line in page.split(|byte| *byte == b'\n') {
-        out.write_all(line)?;
-        write!(out, "\x1b[K\r\n")?;
+        let line = String::from_utf8_lossy(line);
+        match line.char_indices().nth(columns.saturating_sub(1)) {
+            // Behind a full line, what clears the rest of it would clear its last column.
+            Some((last, _)) if line[last..].chars().nth(1).is_some() => write!(out, "{}…\r\n", &line[..last])?,
+            Some(_) => write!(out, "{line}\r\n")?,
+            None => write!(out, "{line}\x1b[K\r\n")?,
+        }
     }
     write!(out, "\x1b[J")
 }
 
-/// The lines of the terminal.
-fn height() -> usize {
+/// The lines and columns of the terminal.
+fn size() -> (usize, usize) {
     let told = Command::new("stty").arg("size").stdin(Stdio::inherit()).stderr(Stdio::null()).output();
-    let told = told.ok().and_then(|told| String::from_utf8(told.stdout).ok());
-    told.and_then(|told| told.split(' ').next()?.parse().ok()).filter(|lines| *lines > 4).unwrap_or(HEIGHT)
+    size_of(&told.map(|told| told.stdout).unwrap_or_default())
+}
+
+/// What `stty size` tells, as far as it can be.
+fn size_of(told: &[u8]) -> (usize, usize) {
+    let text = str::from_utf8(told).unwrap_or_default();
+    let mut numbers = text.split_whitespace().map(|number| number.parse::<usize>().unwrap_or_default());
+    let mut next = |or| numbers.next().filter(|number| *number > 4).unwrap_or(or);
+    (next(SIZE.0), next(SIZE.1))
 }
 
 /// The answer as it is.
@@ -341,7 +355,17 @@ gone.example.com     none             -           -       -                -    
     #[test]
     fn a_screen_is_drawn_over_the_last_one() {
         let mut out = Vec::new();
-        draw(b"a\nb", &mut out).unwrap();
+        draw(b"a\nb", 80, &mut out).unwrap();
         assert_eq!(out, b"\x1b[Ha\x1b[K\r\nb\x1b[K\r\n\x1b[J");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_screen() {
+        let mut out = Vec::new();
+        draw("äbcd\näbcde\näbc".as_bytes(), 4, &mut out).unwrap();
+        assert_eq!(str::from_utf8(&out).unwrap(), "\x1b[Häbcd\r\näbc…\r\näbc\x1b[K\r\n\x1b[J");
+        for (told, size) in [("50 132\n", (50, 132)), ("0 0\n", SIZE), ("", SIZE), ("50", (50, 80)), ("a b", SIZE)] {
+            assert_eq!(size_of(told.as_bytes()), size, "{told:?}");
+        }
     }
 }

@@ -13,16 +13,22 @@ pub struct Setting {
     pub key: &'static str,
     /// The value, in the file's notation where it has one.
     pub value: String,
-    /// Whether that is what the key means when the file does not mention it.
-    pub is_default: bool,
+}
+
+/// A setting, and whether the file says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The key with its value.
+    pub setting: Setting,
+    /// Whether the key stands in the file with a value; else it is the default, which may follow from other keys.
+    pub is_given: bool,
 }
 
 impl Config {
     /// Every key with its value.
     #[must_use]
     pub fn effective(&self) -> Vec<Setting> {
-        let settings = values(self).into_iter().zip(values(&Config::default()));
-        settings.map(|((key, value), (_, default))| Setting { key, is_default: value == default, value }).collect()
+        values(self).into_iter().map(|(key, value)| Setting { key, value }).collect()
     }
 }
 
@@ -309,12 +315,15 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_changes_is_no_default_and_no_key_comes_twice() {
-        let config = super::super::parse("port: 80\nnats: {pass: s3cret}\n").unwrap().config;
-        let settings = config.effective();
-        let changed: Vec<_> =
-            settings.iter().filter(|setting| !setting.is_default).map(|setting| setting.key).collect();
-        assert_eq!(changed, ["nats.pass", "port"]);
+    fn what_the_file_says_is_no_default_and_no_key_comes_twice() {
+        let text =
+            "port: 8081\nnats: {pass: s3cret}\nendpoint_timeout: 900s\nindex: ~\nx: &x {port: 1}\nstatus: {<<: *x}\n";
+        let explained = super::super::explain(text).unwrap();
+        let given: Vec<_> = explained.iter().filter(|key| key.is_given).map(|key| key.setting.key).collect();
+        assert_eq!(given, ["status.port", "nats.pass", "port", "endpoint_timeout"]);
+        let settings: Vec<_> = explained.into_iter().map(|explained| explained.setting).collect();
+        let value = |key| &*settings.iter().find(|setting| setting.key == key).unwrap().value;
+        assert_eq!((value("drain_timeout"), value("status.port")), ("15m", "1"));
         assert!(settings.iter().all(|setting| !setting.value.contains("s3cret")));
         let mut keys: Vec<_> = settings.iter().map(|setting| setting.key).collect();
         keys.sort_unstable();

@@ -41,6 +41,17 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The dotted key that is wrong, if it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key { key, .. } => Some(key),
+            Self::Unreadable { .. } | Self::Syntax { .. } => None,
+        }
+    }
+}
+
 /// What is wrong with the value of a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {

@@ -4,10 +4,11 @@
 //! are merged over the defaults, null keeps a default, a duplicate key is an error, an unknown one is a warning.
 //! Everything but [`load`] and [`own_ip`] is pure. No input makes it panic, and no error shows a secret.
 //!
-//! Floors, bottom to top: `yaml` (text to tree), `scalar` and `duration` (what a scalar means), `read` (keys of a
-//! section, each taken once), `parse*` (section to `Config`), and beside them `later` (what is not acted on yet).
+//! Floors, bottom to top: `yaml` (text to tree), `scalar` and `duration` (what a scalar means), `read` and `decode`
+//! (keys of a section, each taken once, and their types), `parse*` (section to `Config`).
 
 mod ciphers;
+mod decode;
 mod duration;
 mod effective;
 mod error;
@@ -30,7 +31,7 @@ use std::path::Path;
 
 pub use ciphers::CipherError;
 pub use duration::{DurationError, GoDuration};
-pub use effective::Setting;
+pub use effective::{Explained, Setting};
 pub use error::{ConfigError, Problem, Warning};
 pub use model::{Backends, Config, FrontTls};
 pub use modes::{
@@ -66,6 +67,8 @@ pub fn parse(text: &str) -> Result<Parsed, ConfigError> {
 pub struct Faults {
     /// At least one.
     pub errors: Vec<ConfigError>,
+    /// What could be read, with defaults for what is wrong; none where nothing could. No router runs with it.
+    pub rest: Option<Box<Config>>,
     /// As in [`Parsed`]; none for a text that is not YAML.
     pub warnings: Vec<Warning>,
 }
@@ -76,6 +79,14 @@ pub struct Faults {
 /// Everything that is wrong, in the order of reading; what depends on a wrong value may be missing.
 pub fn survey(text: &str) -> Result<Parsed, Faults> {
     parse::survey(text)
+}
+
+/// Reads a text like [`parse()`], and tells what every key comes to.
+///
+/// # Errors
+/// As [`parse()`].
+pub fn explain(text: &str) -> Result<Vec<Explained>, ConfigError> {
+    parse::explained(text)
 }
 
 /// Reads the file and parses it.

@@ -122,7 +122,7 @@ pub struct Config {
     pub route_services: RouteServices,
     /// `backends.*`.
     pub backends: Backends,
-    /// `nats_client_ping_interval`.
+    /// `nats_client_ping_interval`; zero for no pings.
     pub nats_client_ping_interval: Duration,
     /// `extra_headers_to_log`.
     pub extra_headers_to_log: Vec<String>,
@@ -144,7 +144,7 @@ pub struct Config {
     pub max_response_header_bytes: usize,
     /// `max_response_headers`: lines; none means no limit.
     pub max_response_headers: Option<NonZeroUsize>,
-    /// `keep_alive_100_continue_requests`.
+    /// `keep_alive_100_continue_requests`: no effect, connections are kept after such requests too, as later Gorouters do.
     pub keep_alive_100_continue_requests: bool,
     /// `http_rewrite.*`.
     pub http_rewrite: HttpRewrite,

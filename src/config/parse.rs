@@ -4,13 +4,15 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::decode::Word;
 use super::duration::GoDuration;
+use super::effective::Explained;
 use super::error::{ConfigError, Problem, Warning};
 use super::model::{Backends, Config};
 use super::modes::{IntegrityWord, RouteIntegrity, ShardingMode, XfccFormat};
 use super::parse_sections as sections;
 use super::parse_tls::{self, Tls};
-use super::read::{Reader, Section, Word};
+use super::read::{Reader, Section};
 use super::sections::{HttpRewrite, MtlsDomain};
 use super::yaml::Document;
 use super::{Faults, Parsed};
@@ -25,17 +27,25 @@ pub(super) fn document(text: &str) -> Result<Parsed, ConfigError> {
     Ok(Parsed { config, warnings: reader.warnings() })
 }
 
+/// Reads a whole file, and tells which of its keys are given.
+pub(super) fn explained(text: &str) -> Result<Vec<Explained>, ConfigError> {
+    let reader = Reader::new(Document::parse(text)?);
+    let settings = reader.read(root)?.effective().into_iter();
+    Ok(settings.map(|setting| Explained { is_given: reader.is_given(setting.key), setting }).collect())
+}
+
 /// Reads a whole file past what is wrong; the result stands only if nothing is.
 pub(super) fn survey(text: &str) -> Result<Parsed, Faults> {
-    let unread = |error| Faults { errors: vec![error], warnings: Vec::new() };
+    let unread = |error| Faults { errors: vec![error], rest: None, warnings: Vec::new() };
     let mut reader = Reader::surveying(Document::parse(text).map_err(unread)?);
     let read = reader.read(root);
     let (mut errors, warnings) = (reader.faults(), reader.warnings());
     match read {
         Ok(config) if errors.is_empty() => Ok(Parsed { config, warnings }),
-        read => {
-            errors.extend(read.err());
-            Err(Faults { errors, warnings })
+        Ok(config) => Err(Faults { errors, rest: Some(Box::new(config)), warnings }),
+        Err(error) => {
+            errors.push(error);
+            Err(Faults { errors, rest: None, warnings })
         }
     }
 }
@@ -46,7 +56,7 @@ fn root(s: &mut Section<'_>) -> Result<Config, ConfigError> {
     let times = times(s, &d)?;
     let disable_http = s.or("disable_http", false)?;
     if disable_http && !tls.enabled {
-        s.demand(Err::<(), _>(s.fault("disable_http", Problem::Rule("needs enable_ssl: no port would be left"))))?;
+        s.refuse("disable_http", Problem::Rule("needs enable_ssl: no port would be left"))?;
     }
     let config = Config {
         status: s.section("status", sections::status)?,
@@ -109,7 +119,7 @@ fn root(s: &mut Section<'_>) -> Result<Config, ConfigError> {
         send_http_start_stop_server_event: s.or("send_http_start_stop_server_event", true)?,
         send_http_start_stop_client_event: s.or("send_http_start_stop_client_event", true)?,
         per_app_prometheus_http_metrics_reporting: s.or("per_app_prometheus_http_metrics_reporting", false)?,
-        domains: s.sections("domains", domain)?,
+        domains: s.sections("domains", domain)?.into_iter().flatten().collect(),
         snapshot: s.section("snapshot", sections::snapshot)?,
         route_integrity: s.optional("route_integrity")?.map_or(d.route_integrity, |Word(IntegrityWord(mode))| mode),
         ..times
@@ -124,10 +134,6 @@ fn times(s: &mut Section<'_>, d: &Config) -> Result<Config, ConfigError> {
     let start_response_delay_interval = span(s, "start_response_delay_interval", d.start_response_delay_interval)?;
     let droplet_stale_threshold = span(s, "droplet_stale_threshold", d.droplet_stale_threshold)?;
     let endpoint_timeout = limit(s, "endpoint_timeout", d.endpoint_timeout)?;
-    let nats_client_ping_interval = s.optional::<GoDuration>("nats_client_ping_interval")?;
-    if nats_client_ping_interval.is_some_and(|t| t.positive().is_none()) {
-        return Err(s.fault("nats_client_ping_interval", Problem::Rule("must be above zero")));
-    }
     Ok(Config {
         start_response_delay_interval,
         // A table that forgets faster than it fills would start empty.
@@ -158,7 +164,7 @@ fn times(s: &mut Section<'_>, d: &Config) -> Result<Config, ConfigError> {
             "route_latency_metric_muzzle_duration",
             d.route_latency_metric_muzzle_duration,
         )?,
-        nats_client_ping_interval: nats_client_ping_interval.map_or(d.nats_client_ping_interval, GoDuration::or_zero),
+        nats_client_ping_interval: span(s, "nats_client_ping_interval", d.nats_client_ping_interval)?,
         empty_pool_timeout: span(s, "empty_pool_timeout", d.empty_pool_timeout)?,
         ..d.clone()
     })
@@ -166,17 +172,20 @@ fn times(s: &mut Section<'_>, d: &Config) -> Result<Config, ConfigError> {
 
 /// The rules that need more than one section.
 fn rules_between(s: &Section<'_>, config: &Config) -> Result<(), ConfigError> {
-    let refuse = |key: &str, rule| Err(s.fault(key, Problem::Rule(rule)));
-    if config.routing_table_sharding_mode == ShardingMode::Segments && config.isolation_segments.is_empty() {
-        return refuse("routing_table_sharding_mode", "segments needs a non-empty isolation_segments");
+    let only = config.routing_table_sharding_mode == ShardingMode::Segments;
+    if only && config.isolation_segments.is_empty() && s.is_sound("isolation_segments") {
+        let rule = "segments needs a non-empty isolation_segments";
+        s.refuse("routing_table_sharding_mode", Problem::Rule(rule))?;
     }
-    if config.route_integrity == RouteIntegrity::Strict && config.backends.key_pair.is_none() {
-        return refuse("route_integrity", "strict needs backends.cert_chain and backends.private_key");
+    if config.route_integrity == RouteIntegrity::Strict && config.backends.key_pair.is_none() && s.is_sound("backends")
+    {
+        let rule = "strict needs backends.cert_chain and backends.private_key";
+        s.refuse("route_integrity", Problem::Rule(rule))?;
     }
     Ok(())
 }
 
-/// Keys that Gorouter reads and does not use.
+/// Keys that Gorouter reads and does not use, or does not know any more.
 fn unused(s: &mut Section<'_>) -> Result<(), ConfigError> {
     const LENGTHS_OF_TIME: [&str; 4] = [
         "publish_start_message_interval",
@@ -186,13 +195,14 @@ fn unused(s: &mut Section<'_>) -> Result<(), ConfigError> {
     ];
     s.or("pid_file", String::new())?;
     s.has_no_effect("pid_file");
+    s.has_no_effect("keep_alive_100_continue_requests");
     for key in LENGTHS_OF_TIME {
         s.or(key, GoDuration::default())?;
         s.has_no_effect(key);
     }
     const THRESHOLD: &str = "load_balancer_healthy_threshold";
     if s.or(THRESHOLD, GoDuration::default())?.nanos() < 0 {
-        return Err(s.fault(THRESHOLD, Problem::Rule("must not be negative")));
+        s.refuse(THRESHOLD, Problem::Rule("must not be negative"))?;
     }
     Ok(())
 }
@@ -232,17 +242,15 @@ fn http_rewrite(s: &mut Section<'_>) -> Result<HttpRewrite, ConfigError> {
     })
 }
 
-fn domain(s: &mut Section<'_>) -> Result<MtlsDomain, ConfigError> {
+fn domain(s: &mut Section<'_>) -> Result<Option<MtlsDomain>, ConfigError> {
     let domain = s.or("domain", String::new())?;
     if domain.is_empty() {
-        return Err(s.fault("domain", Problem::Missing { why: "in domains" }));
+        s.refuse("domain", Problem::Missing { why: "in domains" })?;
     }
-    Ok(MtlsDomain {
-        domain,
-        ca_certs: parse_tls::required_certificates(s, "ca_certs", "in domains")?,
-        forwarded_client_cert: s.optional("forwarded_client_cert")?.map(|Word(mode)| mode),
-        xfcc_format: s.or("xfcc_format", Word(XfccFormat::Raw))?.0,
-    })
+    let ca_certs = parse_tls::required_certificates(s, "ca_certs", "in domains")?;
+    let forwarded_client_cert = s.optional("forwarded_client_cert")?.map(|Word(mode)| mode);
+    let xfcc_format = s.or("xfcc_format", Word(XfccFormat::Raw))?.0;
+    Ok(ca_certs.map(|ca_certs| MtlsDomain { domain, ca_certs, forwarded_client_cert, xfcc_format }))
 }
 
 /// A duration where zero or less means "none".

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::decode::Word;
 use super::duration::GoDuration;
 use super::error::{ConfigError, Problem};
 use super::modes::{SyslogNetwork, TimestampFormat};
 use super::parse::path;
 use super::parse_tls::{optional_pair, required_certificates, required_pair};
-use super::read::{Section, Word};
+use super::read::Section;
 use super::sections::*;
 
 pub(super) fn status(s: &mut Section<'_>) -> Result<Status, ConfigError> {
@@ -25,7 +26,10 @@ pub(super) fn status(s: &mut Section<'_>) -> Result<Status, ConfigError> {
     };
     if !status.enable_nontls_health_checks && status.tls.is_none() {
         let rule = "Neither TLS nor non-TLS health endpoints are enabled. Refusing to start gorouter.";
-        return Err(s.fault("enable_nontls_health_checks", Problem::Rule(rule)));
+        // A TLS port that is wrong is one that was asked for.
+        if s.is_sound("tls") {
+            s.refuse("enable_nontls_health_checks", Problem::Rule(rule))?;
+        }
     }
     Ok(status)
 }
@@ -33,7 +37,7 @@ pub(super) fn status(s: &mut Section<'_>) -> Result<Status, ConfigError> {
 pub(super) fn snapshot(s: &mut Section<'_>) -> Result<Snapshot, ConfigError> {
     let interval = s.or("interval", GoDuration::default())?;
     if interval.nanos() < 0 {
-        return Err(s.fault("interval", Problem::Rule("must not be negative")));
+        s.refuse("interval", Problem::Rule("must not be negative"))?;
     }
     let interval = interval.positive().unwrap_or(Snapshot::default().interval);
     Ok(Snapshot { file: path(s, "file")?, interval })
@@ -48,10 +52,10 @@ fn status_tls(s: &mut Section<'_>) -> Result<Option<StatusTls>, ConfigError> {
         return Ok(None);
     }
     if port == 0 {
-        return Err(s.fault("port", Problem::Missing { why: "for the TLS health port" }));
+        s.refuse("port", Problem::Missing { why: "for the TLS health port" })?;
     }
     let key_pair = required_pair(s, "certificate", "key", "for the TLS health port")?;
-    Ok(Some(StatusTls { port, key_pair }))
+    Ok(key_pair.map(|key_pair| StatusTls { port, key_pair }))
 }
 
 pub(super) fn nats(s: &mut Section<'_>) -> Result<Nats, ConfigError> {
@@ -61,17 +65,16 @@ pub(super) fn nats(s: &mut Section<'_>) -> Result<Nats, ConfigError> {
     }
     let hosts = match s.field("hosts") {
         None => d.hosts,
-        Some(field) => field.list()?.iter().map(|host| host.section(nats_host)).collect::<Result<_, _>>()?,
+        Some(_) => s.sections("hosts", nats_host)?,
     };
-    if hosts.is_empty() {
-        return Err(s.fault("hosts", Problem::Rule("must name at least one host")));
+    if hosts.is_empty() && s.is_sound("hosts") {
+        s.refuse("hosts", Problem::Rule("must name at least one host"))?;
     }
     let tls = if s.or("tls_enabled", false)? {
         const WHY: &str = "with nats.tls_enabled";
-        Some(NatsTls {
-            ca_certs: required_certificates(s, "ca_certs", WHY)?,
-            key_pair: required_pair(s, "cert_chain", "private_key", WHY)?,
-        })
+        let ca_certs = required_certificates(s, "ca_certs", WHY)?;
+        let key_pair = required_pair(s, "cert_chain", "private_key", WHY)?;
+        ca_certs.zip(key_pair).map(|(ca_certs, key_pair)| NatsTls { ca_certs, key_pair })
     } else {
         for key in ["ca_certs", "cert_chain", "private_key"] {
             s.or(key, String::new())?;
@@ -85,10 +88,10 @@ fn nats_host(s: &mut Section<'_>) -> Result<NatsHost, ConfigError> {
     const WHY: &str = "for a NATS host";
     let host = NatsHost { hostname: s.or("hostname", String::new())?, port: s.or("port", 0)? };
     if host.hostname.is_empty() {
-        return Err(s.fault("hostname", Problem::Missing { why: WHY }));
+        s.refuse("hostname", Problem::Missing { why: WHY })?;
     }
     if host.port == 0 {
-        return Err(s.fault("port", Problem::Missing { why: WHY }));
+        s.refuse("port", Problem::Missing { why: WHY })?;
     }
     Ok(host)
 }
@@ -102,7 +105,10 @@ pub(super) fn logging(s: &mut Section<'_>) -> Result<Logging, ConfigError> {
             None => d.syslog_network,
             Some(text) if text.starts_with("tcp") => SyslogNetwork::Tcp,
             Some(text) if text.starts_with("udp") => SyslogNetwork::Udp,
-            Some(_) => return Err(s.fault("syslog_network", Problem::Rule("must start with tcp or udp"))),
+            Some(_) => {
+                s.refuse("syslog_network", Problem::Rule("must start with tcp or udp"))?;
+                d.syslog_network
+            }
         },
         syslog_truncate: usize::try_from(s.or("syslog_truncate", 0i64)?).unwrap_or(0),
         level: s.or("level", Word(d.level))?.0,
@@ -133,7 +139,7 @@ pub(super) fn prometheus(s: &mut Section<'_>) -> Result<Prometheus, ConfigError>
     } else {
         for (key, path) in [("key_path", &key_path), ("ca_path", &ca_path)] {
             if path.is_empty() {
-                return Err(s.fault(key, Problem::Missing { why: "with prometheus.cert_path" }));
+                s.refuse(key, Problem::Missing { why: "with prometheus.cert_path" })?;
             }
         }
         Some(PrometheusTls {
@@ -150,7 +156,10 @@ fn meters(s: &mut Section<'_>) -> Result<Meters, ConfigError> {
     let mut buckets = |key, default| match s.or(key, Vec::<f64>::new())? {
         list if list.is_empty() => Ok(default),
         list if list.is_sorted_by(|a, b| a < b) && !list[0].is_nan() => Ok(list),
-        _ => Err(s.fault(key, Problem::Rule("must be strictly ascending"))),
+        _ => {
+            s.refuse(key, Problem::Rule("must be strictly ascending"))?;
+            Ok(default)
+        }
     };
     Ok(Meters {
         route_lookup_time_histogram_buckets: buckets(
@@ -211,13 +220,9 @@ pub(super) fn routing_api(s: &mut Section<'_>) -> Result<Option<RoutingApi>, Con
         return Ok(None);
     }
     const WHY: &str = "with routing_api.uri and routing_api.port";
-    Ok(Some(RoutingApi {
-        uri,
-        port,
-        auth_disabled,
-        key_pair: required_pair(s, "cert_chain", "private_key", WHY)?,
-        ca_certs: required_certificates(s, "ca_certs", WHY)?,
-    }))
+    let key_pair = required_pair(s, "cert_chain", "private_key", WHY)?;
+    let ca_certs = required_certificates(s, "ca_certs", WHY)?;
+    Ok(ca_certs.zip(key_pair).map(|(ca_certs, key_pair)| RoutingApi { uri, port, auth_disabled, ca_certs, key_pair }))
 }
 
 pub(super) fn token_fetcher(s: &mut Section<'_>) -> Result<TokenFetcher, ConfigError> {
@@ -238,7 +243,7 @@ pub(super) fn route_services(s: &mut Section<'_>) -> Result<RouteServices, Confi
     let hairpinning_allowlist = s.or(ALLOWLIST, d.hairpinning_allowlist)?;
     if !hairpinning_allowlist.iter().all(|entry| is_hairpin_name(entry)) {
         let rule = "has an entry that is no lower-case host name with at least two labels, the first of which may be *";
-        return Err(s.fault(ALLOWLIST, Problem::Rule(rule)));
+        s.refuse(ALLOWLIST, Problem::Rule(rule))?;
     }
     let outer = RouteServices {
         secret: s.or("route_services_secret", d.secret)?,

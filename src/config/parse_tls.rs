@@ -3,11 +3,12 @@
 use rustls::SupportedCipherSuite;
 
 use super::ciphers::{self, CipherError, CipherList};
+use super::decode::Word;
 use super::error::{ConfigError, Problem, Warning};
 use super::model::FrontTls;
 use super::modes::{ClientCertValidation, MaxTls, MinTls, TlsVersions};
 use super::pem::{KeyPair, PemCertificates, Secret};
-use super::read::{Section, Word};
+use super::read::Section;
 use super::sections::{CertSubject, ClientMetadataRule};
 
 const WITH_SSL: &str = "with enable_ssl";
@@ -48,7 +49,9 @@ pub(super) fn tls(s: &mut Section<'_>) -> Result<Tls, ConfigError> {
     else {
         return Ok(Tls { enabled, front: None, backend_suites: None });
     };
-    let (versions, cipher_suites) = offered(s, versions, &list)?;
+    let Some((versions, cipher_suites)) = s.demand(offered(s, versions, &list))? else {
+        return Ok(Tls { enabled, front: None, backend_suites: None });
+    };
     let front = FrontTls {
         port,
         certificates,
@@ -63,13 +66,15 @@ pub(super) fn tls(s: &mut Section<'_>) -> Result<Tls, ConfigError> {
 }
 
 fn required_certificates_of(s: &Section<'_>, certificates: Vec<Option<KeyPair>>) -> Result<Vec<KeyPair>, ConfigError> {
-    let certificates: Vec<KeyPair> = certificates.into_iter().flatten().collect();
-    if certificates.is_empty() { Err(s.fault("tls_pem", Problem::Missing { why: WITH_SSL })) } else { Ok(certificates) }
+    if certificates.is_empty() {
+        return Err(s.fault("tls_pem", Problem::Missing { why: WITH_SSL }));
+    }
+    Ok(certificates.into_iter().flatten().collect())
 }
 
 fn certificate(s: &mut Section<'_>, enabled: bool) -> Result<Option<KeyPair>, ConfigError> {
     if enabled {
-        return required_pair(s, "cert_chain", "private_key", WITH_SSL).map(Some);
+        return required_pair(s, "cert_chain", "private_key", WITH_SSL);
     }
     s.or("cert_chain", String::new())?;
     s.or("private_key", Secret::default())?;
@@ -118,7 +123,7 @@ fn validation(s: &mut Section<'_>, client: &ClientKeys) -> Result<ClientCertVali
     let Word(validation) = field.decode::<Word<ClientCertValidation>>()?;
     if validation != ClientCertValidation::None && client.only_trust && client.ca_certs.is_empty() {
         let rule = "needs client_ca_certs when client_cert_validation is request or require";
-        return Err(s.fault("only_trust_client_ca_certs", Problem::Rule(rule)));
+        s.refuse("only_trust_client_ca_certs", Problem::Rule(rule))?;
     }
     Ok(validation)
 }
@@ -205,32 +210,35 @@ fn certificates_of(s: &Section<'_>, key: &str, text: &str) -> Result<PemCertific
     PemCertificates::new(text.to_owned()).map_err(|e| s.fault(key, e))
 }
 
-/// Certificates that must be there.
+/// Certificates that must be there; in a survey, none where they are not.
 pub(super) fn required_certificates(
     s: &mut Section<'_>,
     key: &'static str,
     why: &'static str,
-) -> Result<PemCertificates, ConfigError> {
+) -> Result<Option<PemCertificates>, ConfigError> {
     let text = s.or(key, String::new())?;
     if text.is_empty() {
-        return Err(s.fault(key, Problem::Missing { why }));
+        s.refuse(key, Problem::Missing { why })?;
+        return Ok(None);
     }
-    certificates_of(s, key, &text)
+    s.demand(certificates_of(s, key, &text))
 }
 
-/// A certificate and its key that must be there.
+/// A certificate and its key that must be there; in a survey, none where one of them is not.
 pub(super) fn required_pair(
     s: &mut Section<'_>,
     chain: &'static str,
     key: &'static str,
     why: &'static str,
-) -> Result<KeyPair, ConfigError> {
+) -> Result<Option<KeyPair>, ConfigError> {
     let cert_chain = required_certificates(s, chain, why)?;
     let private_key = s.or(key, Secret::default())?;
     if private_key.is_empty() {
-        return Err(s.fault(key, Problem::Missing { why }));
+        s.refuse(key, Problem::Missing { why })?;
+        return Ok(None);
     }
-    KeyPair::new(cert_chain, private_key).map_err(|e| s.fault(key, e))
+    let Some(cert_chain) = cert_chain else { return Ok(None) };
+    s.demand(KeyPair::new(cert_chain, private_key).map_err(|e| s.fault(key, e)))
 }
 
 /// `cert_chain` and `private_key`: both or neither.
@@ -239,8 +247,14 @@ pub(super) fn optional_pair(s: &mut Section<'_>) -> Result<Option<KeyPair>, Conf
     let key = s.or("private_key", Secret::default())?;
     match (chain.is_empty(), key.is_empty()) {
         (true, true) => Ok(None),
-        (true, false) => Err(s.fault("cert_chain", Problem::Missing { why: "with private_key" })),
-        (false, true) => Err(s.fault("private_key", Problem::Missing { why: "with cert_chain" })),
-        (false, false) => required_pair(s, "cert_chain", "private_key", "").map(Some),
+        (true, false) => {
+            s.refuse("cert_chain", Problem::Missing { why: "with private_key" })?;
+            Ok(None)
+        }
+        (false, true) => {
+            s.refuse("private_key", Problem::Missing { why: "with cert_chain" })?;
+            Ok(None)
+        }
+        (false, false) => required_pair(s, "cert_chain", "private_key", ""),
     }
 }

@@ -3,14 +3,9 @@
 //! Every error carries the dotted key and the line, so that the parts above say only which key they want and as what.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use ipnet::IpNet;
-
-use super::duration::GoDuration;
 use super::error::{ConfigError, Problem, Warning, shown};
-use super::modes::Mode;
-use super::pem::{PemCertificates, Secret};
 use super::scalar::Meaning;
 use super::yaml::{Document, Kind, NodeId, Scalar, Style};
 
@@ -24,6 +19,8 @@ pub(super) struct Reader {
     doc: Document,
     warnings: RefCell<Vec<Warning>>,
     visited: Cell<usize>,
+    /// The dotted keys that were taken and have a value.
+    given: RefCell<HashSet<String>>,
     /// What was wrong so far, where reading goes on past it.
     faults: Option<RefCell<Vec<ConfigError>>>,
 }
@@ -31,7 +28,7 @@ pub(super) struct Reader {
 impl Reader {
     /// One that ends at the first thing that is wrong.
     pub(super) fn new(doc: Document) -> Reader {
-        Reader { doc, warnings: RefCell::default(), visited: Cell::new(0), faults: None }
+        Reader { doc, warnings: RefCell::default(), visited: Cell::new(0), given: RefCell::default(), faults: None }
     }
 
     /// One that takes the default for what is wrong and goes on, to find the rest.
@@ -39,11 +36,14 @@ impl Reader {
         Reader { faults: Some(RefCell::default()), ..Reader::new(doc) }
     }
 
-    /// The result; in a survey a stand-in for what is wrong, which is remembered.
+    /// The result; in a survey a stand-in for what is wrong, which is remembered. What a rule says of a key that is wrong
+    /// already would follow from the stand-in, and not from the file.
     fn absorb<T>(&self, result: Result<T, ConfigError>, stand_in: impl FnOnce() -> T) -> Result<T, ConfigError> {
         match (result, &self.faults) {
             (Err(error), Some(faults)) => {
-                faults.borrow_mut().push(error);
+                if !error.key().is_some_and(|key| faults.borrow().iter().any(|told| told.key() == Some(key))) {
+                    faults.borrow_mut().push(error);
+                }
                 Ok(stand_in())
             }
             (result, _) => result,
@@ -69,6 +69,11 @@ impl Reader {
 
     pub(super) fn warnings(self) -> Vec<Warning> {
         self.warnings.into_inner()
+    }
+
+    /// Whether a key was taken that is there and is not null.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.given.borrow().contains(key)
     }
 
     pub(super) fn warn(&self, warning: Warning) {
@@ -106,7 +111,7 @@ impl<'r> Field<'r> {
         matches!(&self.reader.doc.node(self.node).kind, Kind::Scalar(s) if s.meaning() == Meaning::Null)
     }
 
-    fn mismatch(&self, wanted: &'static str) -> ConfigError {
+    pub(super) fn mismatch(&self, wanted: &'static str) -> ConfigError {
         let found = match &self.reader.doc.node(self.node).kind {
             Kind::Scalar(s) => format!("{} `{}`", s.meaning().tag(), shown(&s.text)),
             Kind::List(_) => "!!seq".to_owned(),
@@ -115,14 +120,14 @@ impl<'r> Field<'r> {
         self.fault(Problem::Kind { found, wanted })
     }
 
-    fn scalar(&self, wanted: &'static str) -> Result<&'r Scalar, ConfigError> {
+    pub(super) fn scalar(&self, wanted: &'static str) -> Result<&'r Scalar, ConfigError> {
         match &self.reader.doc.node(self.node).kind {
             Kind::Scalar(scalar) => Ok(scalar),
             _ => Err(self.mismatch(wanted)),
         }
     }
 
-    fn int<T: TryFrom<i128>>(&self, wanted: &'static str) -> Result<T, ConfigError> {
+    pub(super) fn int<T: TryFrom<i128>>(&self, wanted: &'static str) -> Result<T, ConfigError> {
         let n = self.scalar(wanted)?.as_int();
         n.and_then(|n| T::try_from(n).ok()).ok_or_else(|| self.mismatch(wanted))
     }
@@ -260,7 +265,11 @@ impl<'r> Section<'r> {
         let (_, entry) = self.entries.list.get_mut(at)?;
         entry.taken = true;
         let field = Field { reader: self.reader, path: join(&self.path, key), node: entry.node };
-        (!field.is_null()).then_some(field)
+        if field.is_null() {
+            return None;
+        }
+        self.reader.given.borrow_mut().insert(field.path.clone());
+        Some(field)
     }
 
     /// Takes a key whose value nobody uses.
@@ -295,6 +304,20 @@ impl<'r> Section<'r> {
     /// What a rule says about this section; in a survey, none where it is broken.
     pub(super) fn demand<T>(&self, result: Result<T, ConfigError>) -> Result<Option<T>, ConfigError> {
         self.reader.absorb(result.map(Some), || None)
+    }
+
+    /// Says that a key is wrong, and ends the reading unless it is a survey.
+    pub(super) fn refuse(&self, key: &str, problem: impl Into<Problem>) -> Result<(), ConfigError> {
+        self.reader.absorb(Err(self.fault(key, problem)), || ())
+    }
+
+    /// Whether nothing was wrong so far with a key and what is below it.
+    pub(super) fn is_sound(&self, key: &str) -> bool {
+        let path = join(&self.path, key);
+        let below =
+            |told: &str| told.strip_prefix(&*path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        let faults = self.reader.faults.as_ref().map(RefCell::borrow);
+        !faults.is_some_and(|faults| faults.iter().filter_map(ConfigError::key).any(below))
     }
 
     /// Takes a key; none when it is absent or null.
@@ -342,99 +365,4 @@ impl<'r> Section<'r> {
 fn join(path: &str, key: &str) -> String {
     let key = shown(key);
     if path.is_empty() { key } else { format!("{path}.{key}") }
-}
-
-impl Decode for bool {
-    fn decode(field: &Field<'_>) -> Result<bool, ConfigError> {
-        field.scalar("bool")?.as_bool().ok_or_else(|| field.mismatch("bool"))
-    }
-}
-
-impl Decode for u16 {
-    fn decode(field: &Field<'_>) -> Result<u16, ConfigError> {
-        field.int("uint16")
-    }
-}
-
-impl Decode for u32 {
-    fn decode(field: &Field<'_>) -> Result<u32, ConfigError> {
-        field.int("uint32")
-    }
-}
-
-impl Decode for u64 {
-    fn decode(field: &Field<'_>) -> Result<u64, ConfigError> {
-        field.int("uint")
-    }
-}
-
-impl Decode for i64 {
-    fn decode(field: &Field<'_>) -> Result<i64, ConfigError> {
-        field.int("int")
-    }
-}
-
-impl Decode for f64 {
-    fn decode(field: &Field<'_>) -> Result<f64, ConfigError> {
-        field.scalar("float64")?.as_float().ok_or_else(|| field.mismatch("float64"))
-    }
-}
-
-/// Any scalar is a string, in its own spelling.
-impl Decode for String {
-    fn decode(field: &Field<'_>) -> Result<String, ConfigError> {
-        Ok(field.scalar("string")?.text.clone())
-    }
-}
-
-impl Decode for Secret {
-    fn decode(field: &Field<'_>) -> Result<Secret, ConfigError> {
-        String::decode(field).map(Secret::from)
-    }
-}
-
-impl Decode for PemCertificates {
-    fn decode(field: &Field<'_>) -> Result<PemCertificates, ConfigError> {
-        PemCertificates::new(String::decode(field)?).map_err(|e| field.fault(e))
-    }
-}
-
-/// Only a string is a duration: a bare number has no unit, and 0 is no exception.
-impl Decode for GoDuration {
-    fn decode(field: &Field<'_>) -> Result<GoDuration, ConfigError> {
-        match field.scalar("time.Duration")?.meaning() {
-            Meaning::Text(text) => GoDuration::parse(text).map_err(|e| field.fault(e)),
-            _ => Err(field.mismatch("time.Duration (a text with a unit, as \"30s\")")),
-        }
-    }
-}
-
-impl Decode for IpNet {
-    fn decode(field: &Field<'_>) -> Result<IpNet, ConfigError> {
-        let text = String::decode(field)?;
-        text.parse().map_err(|_| field.fault(Problem::Rule("is no network in CIDR notation, as 10.0.0.0/8")))
-    }
-}
-
-impl<T: Decode> Decode for Vec<T> {
-    fn decode(field: &Field<'_>) -> Result<Vec<T>, ConfigError> {
-        field.list()?.iter().map(T::decode).collect()
-    }
-}
-
-/// A word of a fixed list.
-pub(super) struct Word<M>(pub(super) M);
-
-impl<M: Mode> Decode for Word<M> {
-    fn decode(field: &Field<'_>) -> Result<Word<M>, ConfigError> {
-        let text = &field.scalar("string")?.text;
-        match M::WORDS.iter().find(|(word, _)| word == text) {
-            Some((_, mode)) => Ok(Word(*mode)),
-            None => {
-                let words: Vec<_> = M::WORDS.iter().map(|(word, _)| *word).filter(|word| !word.is_empty()).collect();
-                let (value, allowed) = (shown(text), words.join(" "));
-                Err(field.fault(Problem::NotAllowed { noun: M::NOUN, value, allowed }))
-            }
-        }
-    }
 }

@@ -1,18 +1,20 @@
 //! What of a configuration can be taken over by a running router, and which keys cannot.
 //!
-//! Certificates, their keys and authorities can; everything else waits for a restart.
+//! Certificates, their keys and authorities can, and the level of the log; everything else waits for a restart.
 
 use super::Config;
 
 impl Config {
-    /// This configuration with the certificates, private keys and authorities of `fresh`: those of `tls_pem`,
-    /// `client_ca_certs` with the rules about its subjects, `domains[].ca_certs`, `ca_certs`, `backends`, `status.tls`,
-    /// `prometheus` and `nats`.
+    /// This configuration with what a running router takes over from `fresh`: `logging.level`, and the certificates,
+    /// private keys and authorities of `tls_pem`, `client_ca_certs` with the rules about its subjects,
+    /// `domains[].ca_certs`, `ca_certs`, `backends`, `route_services`, `status.tls`, `prometheus`, `nats`, `routing_api`
+    /// and `oauth`.
     ///
     /// What is there in one of the two only (a port that only one of them has, say) stays as it is here.
     #[must_use]
-    pub fn with_certificates_of(&self, fresh: &Self) -> Self {
+    pub fn renewed_by(&self, fresh: &Self) -> Self {
         let mut renewed = self.clone();
+        renewed.logging.level = fresh.logging.level;
         renewed.ca_certs.clone_from(&fresh.ca_certs);
         renewed.backends.key_pair.clone_from(&fresh.backends.key_pair);
         renewed.route_services.key_pair.clone_from(&fresh.route_services.key_pair);
@@ -127,12 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_taken_over_and_nothing_else() {
+    fn certificates_and_the_level_of_the_log_are_taken_over_and_nothing_else() {
         let (old, new) = (Authority::new("old"), Authority::new("new"));
-        let (running, fresh) = (with(&old, "a.example", "one"), with(&new, "a.example", "one"));
+        let (running, mut fresh) = (with(&old, "a.example", "one"), with(&new, "a.example", "one"));
+        fresh.logging.level = super::super::LogLevel::Error;
         assert_eq!(
             running.keys_that_differ(&fresh),
             [
+                "logging.level",
                 "status.tls.certificate",
                 "nats.tls_enabled",
                 "tls_pem",
@@ -144,7 +148,7 @@ mod tests {
                 "routing_api.cert_chain"
             ]
         );
-        let renewed = running.with_certificates_of(&fresh);
+        let renewed = running.renewed_by(&fresh);
         assert_eq!(renewed, fresh);
         assert_eq!(renewed.keys_that_differ(&fresh), [""; 0]);
     }
@@ -154,12 +158,12 @@ mod tests {
         let (old, new) = (Authority::new("old"), Authority::new("new"));
         let (running, fresh) = (with(&old, "a.example", "one"), with(&new, "b.example", "two"));
         let fresh = Config { port: 4321, ..fresh };
-        let renewed = running.with_certificates_of(&fresh);
+        let renewed = running.renewed_by(&fresh);
         assert_eq!((renewed.port, &renewed.domains), (running.port, &running.domains));
         assert_eq!(renewed.keys_that_differ(&fresh), ["port", "domains", "status.pass"]);
         let plain = config(serde_json::json!({}));
-        assert!(running.with_certificates_of(&plain).front_tls.is_some());
-        assert!(running.with_certificates_of(&plain).keys_that_differ(&plain).contains(&"enable_ssl"));
+        assert!(running.renewed_by(&plain).front_tls.is_some());
+        assert!(running.renewed_by(&plain).keys_that_differ(&plain).contains(&"enable_ssl"));
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl Default for Logging {
 pub struct Prometheus {
     /// `enabled`.
     pub enabled: bool,
-    /// `port` on 127.0.0.1; 0 for no listener.
+    /// `port` on 127.0.0.1; 0 for another one at each start.
     pub port: u16,
     /// `cert_path`, `key_path`, `ca_path`: mutual TLS, when cert_path and port are set.
     pub tls: Option<PrometheusTls>,

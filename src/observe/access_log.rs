@@ -137,6 +137,16 @@ impl AccessLog {
         self.to("access-log", file)
     }
 
+    /// Whether [`AccessLog::file`] would open `path`, as far as that shows without making or changing anything.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] names the path.
+    pub fn check(path: impl AsRef<Path>) -> Result<(), OpenError> {
+        let path = path.as_ref();
+        LogFile::check(path).map_err(|cause| OpenError::File { path: path.into(), cause })
+    }
+
     /// Sends to a syslog server as well. One that is away is tried again and again.
     ///
     /// # Errors

@@ -39,6 +39,7 @@ pub(crate) struct Router {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) state: Arc<BusState>,
     clock_ms: Arc<AtomicU64>,
+    client: async_nats::Client,
     stop: CancellationToken,
     running: JoinHandle<Result<(), LinkClosed>>,
 }
@@ -86,12 +87,12 @@ impl Router {
         let greeting = Greeting::new(7, [127, 0, 0, 1].into(), Duration::from_secs(20), STALE);
         let active_apps = active_apps.map(|every| ActiveApps { table: Arc::clone(&table), every });
         let role = Role { subscriber, greeting, ring, active_apps };
-        let stop = CancellationToken::new();
+        let (client, stop) = (link.client().clone(), CancellationToken::new());
         let running = tokio::spawn({
             let (metrics, stop) = (Arc::clone(&metrics), stop.clone());
             async move { bus::run(&link, role, &metrics, &clock, stop).await }
         });
-        Ok(Self { table, metrics, state, clock_ms, stop, running })
+        Ok(Self { table, metrics, state, clock_ms, client, stop, running })
     }
 
     /// Moves its clock to `seconds` after the origin.
@@ -130,6 +131,12 @@ impl Router {
     pub(crate) async fn shows(&self, figure: &str) {
         let shown = || async { self.metrics.render().lines().any(|line| line == figure) };
         eventually(PATIENCE, shown).await;
+    }
+
+    /// Has the client library close the connection, which it never does by itself, and gives how the router's side ends.
+    pub(crate) async fn closed_for_good(self) -> Result<(), LinkClosed> {
+        self.client.drain().await.unwrap();
+        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap()
     }
 
     /// Stops it, which must not take long.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use trueroute::bus::link::{INITIAL_PAUSE, LinkError, LinkSettings};
+use trueroute::bus::link::{INITIAL_PAUSE, LinkClosed, LinkError, LinkSettings};
 use trueroute_testkit::{ReservedPort, eventually};
 
 use crate::{
@@ -119,6 +119,12 @@ pub(crate) async fn a_password_may_hold_any_character<B: Broker>() {
     })
     .await;
     router.stop().await;
+}
+
+pub(crate) async fn a_connection_that_is_closed_for_good_is_an_end<B: Broker>() {
+    let server = server!(B, None);
+    let router = Router::start(&settings(&[server.addr()], None)).await.unwrap();
+    assert_eq!(router.closed_for_good().await, Err(LinkClosed));
 }
 
 pub(crate) async fn without_a_server_a_start_fails_after_three_tries() {

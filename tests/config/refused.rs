@@ -40,7 +40,6 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
     ("drain_wait: 1 day", "drain_wait: time: unknown unit \" day\" in duration \"1 day\" (line 1)"),
     ("drain_wait: soon", "drain_wait: time: invalid duration \"soon\" (line 1)"),
     ("websocket_dial_timeout: 5", "websocket_dial_timeout: cannot unmarshal !!int `5` into time.Duration"),
-    ("nats_client_ping_interval: 0s", "nats_client_ping_interval: must be above zero (line 1)"),
     ("load_balancer_healthy_threshold: -1s", "load_balancer_healthy_threshold: must not be negative (line 1)"),
     // Doubles.
     ("port: 1\nport: 1", "port: mapping key already defined at line 1 (line 2)"),

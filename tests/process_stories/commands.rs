@@ -49,6 +49,43 @@ fn check_names_a_port_that_two_listeners_want() {
 }
 
 #[test]
+fn check_names_what_would_end_the_start_later() {
+    let hairpin = "port: 8081\nroute_services_secret: s\nroute_services: {max_attempts: 3}\n\
+                   route_services_hairpinning: true\nroute_services_internal_server_port: 8081\n";
+    for (yml, said_first) in [
+        (
+            "nats: {hosts: [{hostname: user@host, port: 4222}]}\n",
+            "nats.hosts: \"user@host:4222\" is not a host and port",
+        ),
+        (
+            "access_log: {file: /nowhere/a.log}\n",
+            "access_log.file: access log /nowhere/a.log: No such file or directory (os error 2)",
+        ),
+        (hairpin, "route_services_internal_server_port: 8081 is the port of port already"),
+    ] {
+        let (code, said) = on_file(&["check"], yml);
+        let wanted = format!("error: {said_first}\nFILE: the router does not start with it\n");
+        assert_eq!((code, &*said), (1, &*wanted));
+    }
+}
+
+#[test]
+fn a_rule_that_is_broken_does_not_end_a_check() {
+    let yml = "logging: {syslog_network: foo, level: bad}\nload_balancer_healthy_threshold: -1s\nport: many\nunknown_key: 1\n";
+    let (code, said) = on_file(&["check"], yml);
+    let told: Vec<&str> = said.lines().map(|line| line.split(": ").nth(1).unwrap_or(line)).collect();
+    let wanted = [
+        "logging.syslog_network",
+        "logging.level",
+        "port",
+        "load_balancer_healthy_threshold",
+        "unknown key unknown_key (line 4)",
+        "the router does not start with it",
+    ];
+    assert_eq!((code, &*told), (1, &wanted[..]), "{said}");
+}
+
+#[test]
 fn what_is_no_certificate_is_told_without_the_parsers_words() {
     let pem = |label: &str| format!("-----BEGIN {label}-----\\nAAAA\\n-----END {label}-----");
     let text = format!(
@@ -99,6 +136,12 @@ fn explain_shows_every_key_and_marks_the_defaults() {
     assert_eq!(line("nats.pass:"), "nats.pass: (not shown)");
     assert!(line("status.port:").starts_with("status.port: 8080 ") && line("status.port:").ends_with("# default"));
     assert!(!said.contains("s3cret"));
+    // By what stands in the file, not by what it comes to.
+    let (_, said) = on_file(&["explain", "--json"], "port: 8081\nendpoint_timeout: 900s\n");
+    let said: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+    let told = |key: &str| said.iter().find(|setting| setting["key"] == key).unwrap();
+    assert_eq!(told("port"), &serde_json::json!({"key": "port", "value": "8081", "default": false}));
+    assert_eq!(told("drain_timeout"), &serde_json::json!({"key": "drain_timeout", "value": "15m", "default": true}));
 }
 
 #[test]
@@ -112,9 +155,17 @@ fn version_completions_and_manual_are_there() {
     }
     let manual = trueroute(&["man"]);
     let manual = text(&manual.stdout);
-    for part in
-        [".TH trueroute 1", ".SH \"TRUEROUTE ROUTES\"", ".SH \"TRUEROUTE WHY\"", "\\-\\-watch", ".SH \"EXIT STATUS\""]
-    {
+    for part in [
+        ".TH trueroute 1",
+        ".SH SIGNALS\n.TP\nUSR1\n",
+        ".SH \"EXIT STATUS\"",
+        "Usage: trueroute check [OPTIONS] \\-c <FILE>\n",
+        "Usage: trueroute explain [OPTIONS] \\-c <FILE>\n",
+        "Usage: trueroute routes [OPTIONS] [HOST]\n",
+        "Usage: trueroute why [OPTIONS] <URL>\n",
+        "\\-\\-watch",
+    ] {
         assert!(manual.contains(part), "{part} in {manual}");
     }
+    assert!(!manual.contains("\\-check(1)"), "there is one page only: {manual}");
 }

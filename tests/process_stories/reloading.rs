@@ -275,3 +275,23 @@ async fn keys_that_need_a_restart_are_named_and_not_acted_on() {
     assert_eq!((&said.0["log_level"], said.field("keys")), (&json!(2), &json!("drain_wait, status.pass")));
     assert_eq!(router.reload().await.status, 200, "the former password still holds");
 }
+
+#[tokio::test]
+async fn a_reload_brings_another_level_of_the_log() {
+    let router = settings().set("logging", json!({"level": "info"})).spawn().await;
+    let told = || {
+        let lines = router.lines();
+        let registered = lines.iter().filter(|line| line.message() == "endpoint-registered");
+        registered.map(|line| line.field("uri").as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for level in ["info", "error", "debug"] {
+        router.rewrite(&[("logging.level", json!(level))]);
+        assert_eq!(router.reload().await.status, 200);
+        let _app = router.instance("app").plain().uri(&format!("{level}.example.com")).register().await;
+    }
+    trueroute_testkit::eventually(PATIENCE, async || told().iter().any(|uri| uri == "debug.example.com")).await;
+    assert_eq!(told(), ["info.example.com", "debug.example.com"]);
+    // At the level that it came with, the first of the two changes could not be told.
+    let said = router.nth_line("configuration-reloaded", 2).await;
+    assert_eq!(said.field("keys"), &json!("logging.level"));
+}

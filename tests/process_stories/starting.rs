@@ -3,7 +3,7 @@
 use std::{net::TcpListener, path::Path, process::Command};
 
 use serde_json::{Value, json};
-use trueroute_testkit::{Bus, Nats, ReservedPort, Tempdir};
+use trueroute_testkit::{Bus, Client, Nats, ReservedPort, Tempdir};
 
 use super::support::{RouterBuilder, RouterProcess, Scene};
 
@@ -49,6 +49,8 @@ fn a_wrong_configuration_is_told_in_one_line() {
         ("ca_certs: [nonsense]", &["ca_certs"]),
         ("backends: {cert_chain: nonsense, private_key: nonsense}", &["backends"]),
         ("disable_http: true", &["disable_http"]),
+        ("logging: {level: loud}", &["logging.level", "loud"]),
+        ("route_services_hairpinning_allowlist: ['*.com']", &["route_services_hairpinning_allowlist"]),
     ] {
         let file = dir.path().join("gorouter.yml");
         std::fs::write(&file, text).unwrap();
@@ -89,6 +91,16 @@ async fn a_taken_port_is_named() {
         let error = last.field("error").as_str().unwrap();
         assert!(error.contains(key) && error.contains(&port.to_string()), "{key}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_port_for_metrics_that_nobody_chose_is_told() {
+    let router = settings().set("prometheus", json!({"enabled": true})).spawn().await;
+    let said = router.line("prometheus-listener-started").await;
+    let mut client = Client::connect(said.field("address").as_str().unwrap().parse().unwrap()).await.unwrap();
+    assert_eq!(client.get("metrics", "/metrics").await.unwrap().status, 200);
+    let warned = router.line("config-warning").await;
+    assert!(warned.field("warning").as_str().unwrap().starts_with("prometheus.port: "), "{warned:?}");
 }
 
 #[tokio::test]

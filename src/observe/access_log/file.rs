@@ -24,6 +24,24 @@ impl LogFile {
         Ok(Self { path: path.into(), file: append_to(path)? })
     }
 
+    /// Whether it can be opened, as far as that shows without making it: a file that is there is, and one that is not
+    /// needs a folder.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn check(path: &Path) -> io::Result<()> {
+        match std::fs::metadata(path) {
+            // A pipe would wait for its reader.
+            Ok(found) if found.is_file() || found.is_dir() => OpenOptions::new().append(true).open(path).map(drop),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                std::fs::metadata(folder.unwrap_or(Path::new("."))).map(drop)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the name leads to the file that is open.
     fn is_in_place(&self) -> bool {
         let (Ok(named), Ok(open)) = (std::fs::metadata(&self.path), self.file.metadata()) else { return false };
@@ -74,6 +92,20 @@ mod tests {
         log.write_all(b"four\n").unwrap();
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\nfour\n");
+    }
+
+    #[test]
+    fn a_look_beforehand_makes_and_changes_nothing() {
+        let dir = Tempdir::new().unwrap();
+        let (path, missing) = (dir.path().join("access.log"), dir.path().join("nowhere/access.log"));
+        LogFile::check(&path).unwrap();
+        assert!(!path.exists());
+        std::fs::write(&path, "one\n").unwrap();
+        LogFile::check(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
+        assert_eq!(LogFile::check(&missing).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(LogFile::check(dir.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(LogFile::check(&path.join("x")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
     }
 
     #[test]
