@@ -1,13 +1,13 @@
 //! Clients that prove who they are, do not, or cannot.
 
-use trueroute::{app, config};
+use trueroute::config;
 use trueroute_testkit::{
     Client, Tempdir,
     pki::{Leaf, Purpose},
     tls::Version,
 };
 
-use crate::scene::{Authorities, Doors, HOST};
+use crate::scene::{Authorities, Doors, HOST, what_ends_the_start};
 
 /// Whether a client gets an answer, in either version.
 async fn comes_in(doors: &Doors, authorities: &Authorities, shown: Option<&Leaf>) -> bool {
@@ -136,8 +136,7 @@ async fn a_client_that_shows_nothing_may_resume_where_nothing_is_demanded() {
 async fn an_unusable_list_of_authorities_keeps_the_router_from_starting() {
     let authorities = Authorities::new();
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let parsed = config::parse(&authorities.asking("require").set("client_ca_certs", broken).yml()).unwrap();
-    let errors: Vec<String> = app::preflight(&parsed.config).iter().map(ToString::to_string).collect();
+    let errors = what_ends_the_start(&authorities.asking("require").set("client_ca_certs", broken));
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(errors[0].starts_with("client_ca_certs: block 1 is not a certificate"), "{errors:?}");
 }

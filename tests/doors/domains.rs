@@ -2,7 +2,6 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
-use trueroute::{app, config};
 use trueroute_identity::distinguished_name::fingerprint;
 use trueroute_testkit::{
     client::Request,
@@ -10,7 +9,7 @@ use trueroute_testkit::{
     tls::{ClientTls, Version},
 };
 
-use crate::scene::{Authorities, Doors, HOST};
+use crate::scene::{Authorities, Doors, HOST, what_ends_the_start};
 
 const XFCC: &str = "x-forwarded-client-cert";
 
@@ -183,8 +182,6 @@ fn a_domain_that_cannot_be_used_keeps_the_router_from_starting() {
             "domains[1].domain: stands there twice",
         ),
     ] {
-        let parsed = config::parse(&authorities.router().set("domains", domains).yml()).unwrap();
-        let errors: Vec<String> = app::preflight(&parsed.config).iter().map(ToString::to_string).collect();
-        assert_eq!(errors, [expected]);
+        assert_eq!(what_ends_the_start(&authorities.router().set("domains", domains)), [expected]);
     }
 }

@@ -3,6 +3,7 @@
 use std::{io, ops::Deref};
 
 use serde_json::{Value, json};
+use trueroute::{app, config};
 use trueroute_testkit::{
     App, Bus, Client, Nats, Registration,
     client::{Request, Response},
@@ -35,6 +36,12 @@ pub(crate) struct Doors {
 /// An entry of `tls_pem`.
 pub(crate) fn pem(leaf: &Leaf) -> Value {
     json!({"cert_chain": leaf.chain_pem, "private_key": leaf.key_pem})
+}
+
+/// Everything that keeps this router from starting.
+pub(crate) fn what_ends_the_start(router: &RouterBuilder) -> Vec<String> {
+    let parsed = config::parse(&router.yml()).unwrap();
+    app::preflight(&parsed.config).iter().map(ToString::to_string).collect()
 }
 
 impl Authorities {

@@ -1,14 +1,14 @@
 //! What clients are shown and spoken to: certificates, versions, suites, protocols.
 
 use serde_json::json;
-use trueroute::{app, config};
+use trueroute::config;
 use trueroute_testkit::{
     Client,
     pki::{Authority, KeyKind},
     tls::{ClientTls, Version},
 };
 
-use crate::scene::{Authorities, Doors, HOST, SUITES, pem};
+use crate::scene::{Authorities, Doors, HOST, SUITES, pem, what_ends_the_start};
 
 #[tokio::test]
 async fn the_certificate_is_the_one_for_the_name_or_its_wildcard_or_the_first() {
@@ -134,7 +134,6 @@ async fn a_certificate_that_cannot_be_used_keeps_the_router_from_starting() {
     let authorities = Authorities::new();
     let (one, other) = (authorities.servers.server(&["a"]).issue(), authorities.servers.server(&["b"]).issue());
     let mixed = json!([pem(&one), {"cert_chain": one.chain_pem, "private_key": other.key_pem}]);
-    let parsed = config::parse(&authorities.router().set("tls_pem", mixed).set("cipher_suites", SUITES).yml()).unwrap();
-    let errors: Vec<String> = app::preflight(&parsed.config).iter().map(ToString::to_string).collect();
+    let errors = what_ends_the_start(&authorities.router().set("tls_pem", mixed).set("cipher_suites", SUITES));
     assert_eq!(errors, ["tls_pem[1]: the private key does not belong to the certificate"]);
 }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use trueroute::{app, config};
 use trueroute_testkit::{
     eventually,
     pki::{Authority, Leaf},
@@ -14,7 +13,7 @@ use trueroute_testkit::{
 };
 
 use crate::{
-    scene::{Authorities, Doors, HOST},
+    scene::{Authorities, Doors, HOST, what_ends_the_start},
     support::{PATIENCE, RouterBuilder},
 };
 
@@ -129,8 +128,7 @@ async fn a_rule_about_an_authority_that_is_not_listed_keeps_the_router_from_star
         {"issuer_in_chain": {"common_name": "nobody", "country": ["X"]}, "valid_cert_subjects": []},
     ]);
     for validation in ["none", "request", "require"] {
-        let parsed = config::parse(&ruled(authorities.asking(validation), &rules).yml()).unwrap();
-        let errors: Vec<String> = app::preflight(&parsed.config).iter().map(ToString::to_string).collect();
+        let errors = what_ends_the_start(&ruled(authorities.asking(validation), &rules));
         let expected = "verify_client_certificate_metadata[1].issuer_in_chain: no certificate of client_ca_certs has \
                         the subject \"CN=nobody,C=X\"";
         assert_eq!(errors, [expected]);
