@@ -6,6 +6,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -100,8 +101,10 @@ impl AccessLog {
     }
 }
 
+/// Waits for nobody, also where it is a pipe.
 fn continued(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    let at_once = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().create(true).append(true).custom_flags(at_once).open(path)
 }
 
 impl Line<'_> {
@@ -152,8 +155,15 @@ mod tests {
         log.write(&line);
         assert_eq!((lines(&moved), lines(&path)), (2, 1));
         // Where there is nothing to open, lines still go somewhere.
-        std::fs::remove_file(&path).unwrap();
+        let kept = dir.path().join("kept");
+        std::fs::rename(&path, &kept).unwrap();
         std::fs::create_dir(&path).unwrap();
+        assert!(logs.reopen().is_err());
+        log.write(&line);
+        assert_eq!(lines(&kept), 2);
+        // A pipe that nobody reads must not stop the one thread that serves.
+        std::fs::remove_dir(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         assert!(logs.reopen().is_err());
     }
 }

@@ -121,12 +121,24 @@ impl Place {
         }
     }
 
-    /// The peer has sent its `ClientHello`: while it waits for us nobody takes this place.
+    /// The peer has sent its `ClientHello`: while it waits for us nobody takes this place. Whoever was asked to leave in
+    /// that very moment stays.
     pub(crate) fn spoke(&mut self) {
+        let known = self.withdraw();
+        let leave = known.unwrap_or_else(|| {
+            let (leave, left) = oneshot::channel();
+            self.left = left;
+            leave
+        });
+        self.leave = Some(leave);
+    }
+
+    /// Nobody waits for this peer any more. `None` if it was asked to leave.
+    fn withdraw(&mut self) -> Option<oneshot::Sender<()>> {
         let mut waiting = self.admission.waiting();
         let silent = waiting.silent.remove(&self.number);
         let answered = waiting.answered.remove(&self.number).map(|(_, leave)| leave);
-        self.leave = self.leave.take().or(silent).or(answered);
+        self.leave.take().or(silent).or(answered)
     }
 
     /// Does `work`, which answers the peer and then waits for it alone; `None` if this connection had to give way.
@@ -147,8 +159,7 @@ impl Place {
 
     /// From now on the peer is waited for, and others wait for it less long.
     fn heard(&mut self) {
-        self.spoke();
-        let Some(leave) = self.leave.take() else { return };
+        let Some(leave) = self.withdraw() else { return };
         let mut waiting = self.admission.waiting();
         self.number = waiting.number();
         waiting.answered.insert(self.number, (Instant::now(), leave));
@@ -157,7 +168,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.spoke();
+        self.withdraw();
     }
 }
 
@@ -188,6 +199,19 @@ mod tests {
         let mut second = std::pin::pin!(admission.place());
         assert!(second.as_mut().now_or_never().is_none());
         assert!(first.gave_way().now_or_never().is_none());
+        drop(first);
+        second.await;
+    }
+
+    #[tokio::test]
+    async fn a_hello_that_crosses_with_the_demand_to_leave_counts() {
+        let admission = Admission::new(1);
+        let mut first = admission.place().await;
+        let mut second = pin!(admission.place());
+        assert!(second.as_mut().now_or_never().is_none());
+        first.spoke();
+        assert!(first.gave_way().now_or_never().is_none());
+        assert!(first.while_it_answers(std::future::pending::<()>()).now_or_never().is_none());
         drop(first);
         second.await;
     }

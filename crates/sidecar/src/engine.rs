@@ -292,6 +292,8 @@ async fn accept(
                 door.stats.count(Event::Accepted);
                 let place = room.admission.place().await;
                 let (door, cut, leftovers) = (Arc::clone(&door), cut.clone(), leftovers.clone());
+                // What its handshake leaves behind is larger than what stays.
+                leftovers.add();
                 connections.spawn(async move {
                     let _permit = permit;
                     one(&door, stream, peer, place, &cut).await;

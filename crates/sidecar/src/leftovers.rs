@@ -18,7 +18,8 @@ use tokio::time::sleep;
 
 use crate::stats::Stats;
 
-/// How long after a connection has ended its memory is given back, together with that of all others until then.
+/// How long after a connection has begun or ended what it has left behind is given back, together with that of all
+/// others until then.
 const AFTER: Duration = Duration::from_secs(1);
 
 /// How long pages that nobody uses stay at hand while there is work, in place of ten seconds.
@@ -35,7 +36,7 @@ pub fn keep_little() {
     }
 }
 
-/// Gives memory back some time after connections have ended. Clones share one timer.
+/// Gives memory back some time after connections have begun or ended. Clones share one timer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Leftovers {
     expected: Arc<AtomicBool>,
@@ -43,7 +44,7 @@ pub(crate) struct Leftovers {
 }
 
 impl Leftovers {
-    /// A connection of this thread has ended. Needs a tokio runtime.
+    /// A connection of this thread has begun, which costs most at its begin, or has ended. Needs a tokio runtime.
     pub(crate) fn add(&self) {
         if self.expected.swap(true, Relaxed) {
             return;

@@ -126,13 +126,22 @@ fn names(fields: &mut Fields<'_>, notes: &mut Notes) -> Vec<AllowedName> {
     for matcher in fields.take("match_typed_subject_alt_names").list(notes) {
         names.extend(matcher.fields(notes, typed_name));
     }
-    for matcher in fields.take("match_subject_alt_names").list(notes) {
+    let untyped = fields.take("match_subject_alt_names");
+    for matcher in untyped.list(notes) {
+        if !names.is_empty() && names.iter().all(is_typed) {
+            // Envoy refuses both or passes these over: whoever has such a name only is not let in.
+            return untyped.wrong("nothing beside match_typed_subject_alt_names", notes).unwrap_or_default();
+        }
         names.extend(exactly(&matcher, notes).map(AllowedName::from));
     }
     for name in fields.take("verify_subject_alt_name").list(notes) {
         names.extend(name.text(notes).map(AllowedName::from).or_else(|| name.wrong("a name", notes)));
     }
     names
+}
+
+fn is_typed(name: &AllowedName) -> bool {
+    !matches!(name, AllowedName::Any(_))
 }
 
 /// Reads a `SubjectAltNameMatcher`.
@@ -245,11 +254,11 @@ resources:
     }
 
     #[test]
-    fn names_with_a_type_are_read_beside_those_without() {
+    fn names_with_a_type_are_read_and_not_beside_those_without() {
         let with = |body: &str| format!("resources: [{{name: v, validation_context: {{{body}}}}}]");
         let typed = |kind: &str, name: &str| format!("{{san_type: {kind}, matcher: {{exact: {name}}}}}");
         let body = format!(
-            "match_typed_subject_alt_names: [{}, {}, {}], match_subject_alt_names: [{{exact: d}}]",
+            "match_typed_subject_alt_names: [{}, {}, {}], match_subject_alt_names: []",
             typed("DNS", "a"),
             typed("URI", "'b:c'"),
             typed("IP_ADDRESS", "'::1'")
@@ -260,9 +269,11 @@ resources:
                 AllowedName::Dns("a".into()),
                 AllowedName::Uri("b:c".into()),
                 AllowedName::Address("::1".parse().unwrap()),
-                "d".into()
             ]
         );
+        let both = body.replace("names: []", "names: [{exact: d}]");
+        let error = validation(&with(&both), "v").unwrap_err().to_string();
+        assert!(error.contains("names: expected nothing beside match_typed_subject_alt_names"), "{error}");
         for (matcher, expected) in [
             (typed("EMAIL", "a"), "names[0].san_type: \"EMAIL\" is not supported"),
             (typed("OTHER_NAME", "a"), "names[0].san_type: \"OTHER_NAME\" is not supported"),
