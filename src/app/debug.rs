@@ -36,9 +36,14 @@ pub(super) fn bind(debug_addr: &str, stop: &CancellationToken) -> Option<admin::
     }
 }
 
-/// Where it would listen, as far as that shows without binding it; none if it is empty.
+/// Where it would listen, as far as that shows without binding it or asking the network; none if it is empty, or a
+/// host's name.
 pub(super) fn look(debug_addr: &str) -> Option<io::Result<SocketAddr>> {
-    (!debug_addr.is_empty()).then(|| address(debug_addr))
+    let names_a_host = debug_addr.rsplit_once(':').is_some_and(|(host, port)| {
+        port.parse::<u16>().is_ok() && !host.is_empty() && host != "localhost" && host.parse::<IpAddr>().is_err()
+    });
+    let is_literal = debug_addr.parse::<SocketAddr>().is_ok();
+    (!debug_addr.is_empty() && (is_literal || !names_a_host)).then(|| address(debug_addr))
 }
 
 fn address(debug_addr: &str) -> io::Result<SocketAddr> {
@@ -51,6 +56,22 @@ fn address(debug_addr: &str) -> io::Result<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_look_asks_no_network() {
+        for (given, found) in [
+            ("127.0.0.1:1", Some(true)),
+            ("[::1]:1", Some(true)),
+            ("localhost:1", Some(true)),
+            (":1", Some(true)),
+            ("127.0.0.1", Some(false)),
+            (":x", Some(false)),
+            ("", None),
+            ("somewhere.invalid:1", None),
+        ] {
+            assert_eq!(look(given).map(|looked| looked.is_ok()), found, "{given}");
+        }
+    }
 
     #[tokio::test]
     async fn an_address_is_written_as_in_go() {

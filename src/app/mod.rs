@@ -191,6 +191,7 @@ impl Router {
             group: Group::new(alarm.clone()),
             alarm,
             bus: Arc::clone(&bus),
+            bus_in_vain: CancellationToken::new(),
         };
         parts.report_to_metron();
         let (reload, asks) = Reload::channel();
@@ -379,7 +380,8 @@ impl Bound {
         tracing::info!(target: "router", "gorouter.started");
         if warm {
             let (readiness, bus) = (parts.readiness.clone(), Arc::clone(&parts.bus));
-            parts.spawn(warm::report_healthy(readiness, bus, delay, parts.stop.clone()));
+            let (in_vain, stop) = (parts.bus_in_vain.clone(), parts.stop.clone());
+            parts.spawn(warm::report_healthy(readiness, bus, in_vain, delay, stop));
         } else {
             parts.readiness.open();
         }

@@ -73,6 +73,8 @@ pub(super) struct Parts {
     pub(super) group: Group,
     pub(super) alarm: Alarm,
     pub(super) bus: Arc<BusState>,
+    /// Cancelled when a warm start has tried all servers of the bus once.
+    pub(super) bus_in_vain: CancellationToken,
 }
 
 /// What listening to the bus takes.
@@ -186,12 +188,12 @@ impl Parts {
 
     fn listen_to_bus(&mut self, work: BusWork) {
         let BusWork { link, settings, state, role, component, clock } = work;
-        let metrics = Arc::clone(&self.metrics);
+        let (metrics, in_vain) = (Arc::clone(&self.metrics), self.bus_in_vain.clone());
         let (closed, hears) = oneshot::channel();
         self.group.start(Member::Subscriber, async move |stop| {
             let link = match link {
                 Some(link) => Some(link),
-                None => warm::connect(&settings, &clock, &state, &stop).await,
+                None => warm::connect(&settings, &clock, &state, &in_vain, &stop).await,
             };
             let Some(link) = link else { return };
             let told = async {

@@ -56,7 +56,7 @@ impl Healing {
         }
         let Some(since) = self.missing_since else { return Found::default() };
         let quiet = self.last_drop.map_or(Duration::ZERO, |last| now - last);
-        let over = (fresh == 0 && quiet >= self.own_wait) || now - since >= LONGEST_PAUSE;
+        let over = (fresh == 0 && quiet >= self.own_wait) || now - since >= LONGEST_PAUSE + self.own_wait;
         let rested = self.asked.is_none_or(|asked| now - asked >= self.pause);
         let ask = over && rested;
         if ask {

@@ -8,10 +8,11 @@
 //! Source: gorouter.md section 1 (start order) and section 3.
 
 use std::{
+    collections::HashSet,
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -46,6 +47,8 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
 /// Messages that the client library may hold before the subscriber takes them over: more than it reads in
 /// one turn of the runtime, so that what does not fit is dropped, and counted, by the subscriber's ring.
 const LIBRARY_PENDING: usize = 524_288;
+/// Different errors that are told of one outage.
+const MOST_TOLD: usize = 32;
 /// The ping interval where none is wanted; the library takes no zero.
 const NO_PINGS: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -266,24 +269,29 @@ struct Signals {
     lame: Notify,
     /// The server at the far end is about to close.
     is_lame: AtomicBool,
-    /// What the last try to connect again met, so that it is told once.
-    told: Mutex<Option<String>>,
+    /// What tries to connect again have met since the connection was last made or lost: each is told once, or every
+    /// server that is away in its own way would fill the log in turn.
+    told: Mutex<HashSet<String>>,
 }
 
 impl Signals {
     /// An error of the library's or of the server's: without it nobody would know why a connection does not come back.
-    fn tell(&self, error: String, turns: &Turns) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.as_ref() != Some(&error) {
-            tracing::error!(target: "nats", error, host = %turns.current(), "nats-connection-error");
-            *told = Some(error);
+    /// The library tells its kind, and not at which server.
+    fn tell(&self, error: String) {
+        let mut told = self.told();
+        if told.len() < MOST_TOLD && told.insert(error.clone()) {
+            tracing::error!(target: "nats", error, "nats-connection-error");
         }
     }
 
-    fn note(&self, event: &Event, turns: &Turns) {
+    fn told(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, event: &Event) {
         match event {
-            Event::ServerError(error) => self.tell(error.to_string(), turns),
-            Event::ClientError(error) => self.tell(error.to_string(), turns),
+            Event::ServerError(error) => self.tell(error.to_string()),
+            Event::ClientError(error) => self.tell(error.to_string()),
             _ => {}
         }
         match event {
@@ -296,7 +304,7 @@ impl Signals {
             }
             // Whatever was said before was said by another server.
             Event::Connected | Event::Disconnected => {
-                *self.told.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                self.told().clear();
                 self.is_lame.store(false, Relaxed);
                 self.nudge.notify_one();
             }
@@ -314,7 +322,6 @@ fn addresses(turns: &Turns) -> Result<Vec<ServerAddr>, LinkError> {
 
 fn options(settings: &LinkSettings, turns: &Arc<Turns>, signals: &Arc<Signals>) -> ConnectOptions {
     let (turns, signals) = (Arc::clone(turns), Arc::clone(signals));
-    let tried = Arc::clone(&turns);
     let options = ConnectOptions::new()
         .name("trueroute")
         .max_reconnects(None)
@@ -328,7 +335,7 @@ fn options(settings: &LinkSettings, turns: &Arc<Turns>, signals: &Arc<Signals>) 
             async move { chosen.map(|addr| ReconnectToServer { addr, delay }) }
         })
         .event_callback(move |event| {
-            signals.note(&event, &tried);
+            signals.note(&event);
             async {}
         });
     let options = match &settings.tls {
@@ -403,6 +410,20 @@ async fn far_address(client: &Client, host: &Host) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_an_outage_are_remembered_until_it_is_over() {
+        let signals = Signals::default();
+        let error = |text: &str| Event::ClientError(async_nats::ClientError::Other(text.into()));
+        for text in ["timed out", "IO error", "timed out", "IO error"] {
+            signals.note(&error(text));
+        }
+        assert_eq!(signals.told().len(), 2);
+        (0..100).for_each(|n| signals.note(&error(&n.to_string())));
+        assert_eq!(signals.told().len(), MOST_TOLD);
+        signals.note(&Event::Connected);
+        assert!(signals.told().is_empty());
+    }
 
     #[test]
     fn an_empty_list_is_an_error_of_its_own() {

@@ -17,7 +17,8 @@ struct Listener {
 #[must_use]
 pub fn taken_twice(config: &Config, wrong: &[&str]) -> Vec<String> {
     let mut listeners = listeners(config);
-    listeners.retain(|listener| !wrong.contains(&listener.key));
+    let is_below = |key: &str, wrong: &str| key.strip_prefix(wrong).is_some_and(|rest| rest.starts_with('.'));
+    listeners.retain(|listener| !wrong.iter().any(|wrong| listener.key == *wrong || is_below(listener.key, wrong)));
     let twice = listeners.iter().enumerate().filter_map(|(at, Listener { key, address, port })| {
         let in_the_way = |other: &&Listener| other.port == *port && is_one_place(other.address, *address);
         let first = listeners[..at].iter().find(in_the_way)?.key;
@@ -39,13 +40,13 @@ fn listeners(config: &Config) -> Vec<Listener> {
     let inner = services.hairpinning && !services.secret.is_empty();
     let all = [
         ("debug_addr", debug_address, debug.map(|(_, port)| port)),
+        ("route_services_internal_server_port", HERE, inner.then_some(services.internal_server_port)),
         ("status.routes.port", HERE, Some(status.routes.port)),
         ("status.port", status_address, (deprecated || status.enable_nontls_health_checks).then_some(status.port)),
         ("status.tls.port", ANY_V4, status.tls.as_ref().map(|tls| tls.port)),
         ("prometheus.port", HERE, config.prometheus.enabled.then_some(config.prometheus.port)),
         ("port", ANY, config.http_port()),
         ("ssl_port", ANY, config.front_tls.as_ref().map(|front| front.port)),
-        ("route_services_internal_server_port", HERE, inner.then_some(services.internal_server_port)),
     ];
     let open = |(key, address, port): (_, Option<IpAddr>, Option<u16>)| {
         Some(Listener { key, address: address?, port: port.filter(|port| *port != 0)? })
@@ -115,11 +116,15 @@ mod tests {
             ("debug_addr: 127.0.0.1:8082", &["status.routes.port: 8082 is the port of debug_addr already"]),
             (
                 "port: 7070\nroute_services_secret: s\nroute_services_hairpinning: true",
-                &["route_services_internal_server_port: 7070 is the port of port already"],
+                &["port: 7070 is the port of route_services_internal_server_port already"],
             ),
             ("port: 7070\nroute_services_hairpinning: true", &[]),
         ] {
             assert_eq!(taken_twice(&config::parse(text).unwrap().config, &[]), said, "{text}");
+        }
+        let same = config::parse("port: 8080").unwrap().config;
+        for (wrong, said) in [("status", 0), ("status.port", 0), ("port", 0), ("stat", 1), ("status.routes", 1)] {
+            assert_eq!(taken_twice(&same, &[wrong]).len(), said, "{wrong}");
         }
     }
 }

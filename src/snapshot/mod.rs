@@ -118,9 +118,15 @@ impl Loaded {
 /// Whether a name leads to something that is no snapshot of any version, and not empty either. `snapshot.file` may name
 /// the wrong file.
 fn is_something_else(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Err(error) => return error.kind() != io::ErrorKind::NotFound,
+        // Nor would a pipe ever be read to its end.
+        Ok(found) if !found.is_file() => return true,
+        Ok(_) => {}
+    }
     let mut begin = Vec::new();
     let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut begin));
-    read.is_ok() && !begin.is_empty() && !format::is_ours(&begin)
+    read.is_err() || (!begin.is_empty() && !format::is_ours(&begin))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -212,5 +218,8 @@ mod tests {
             assert_eq!(stored.is_ok(), replaced, "{stored:?}");
             assert_eq!(fs::read(snapshot.path()).unwrap() == bytes, !replaced);
         }
+        let device = dir.path().join("device");
+        std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+        assert!(Snapshot::at(device.clone()).store(iter::empty()).is_err() && device.is_symlink());
     }
 }

@@ -61,7 +61,7 @@ fn check_names_what_would_end_the_start_later() {
             "access_log: {file: /nowhere/a.log}\n",
             "access_log.file: access log /nowhere/a.log: No such file or directory (os error 2)",
         ),
-        (hairpin, "route_services_internal_server_port: 8081 is the port of port already"),
+        (hairpin, "port: 8081 is the port of route_services_internal_server_port already"),
     ] {
         let (code, said) = on_file(&["check"], yml);
         let wanted = format!("error: {said_first}\nFILE: the router does not start with it\n");

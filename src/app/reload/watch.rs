@@ -8,7 +8,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// What tells, without reading it, that a file is the one of the last look; none if it is not there.
@@ -34,8 +34,7 @@ impl Watch {
     /// be something else than what was read, and is told as a change.
     pub(super) fn since(files: Vec<PathBuf>, read_at: SystemTime) -> Self {
         let mut watch = Self::new(files);
-        let written = |path: &PathBuf| fs::metadata(path).and_then(|found| found.modified()).ok();
-        if watch.files.iter().filter_map(written).any(|written| written >= read_at) {
+        if watch.files.iter().filter_map(|path| last_touched(path)).any(|touched| touched >= read_at) {
             (watch.contents, watch.unsettled) = (!watch.contents, true);
         }
         watch
@@ -62,6 +61,13 @@ impl Watch {
     }
 }
 
+/// When a file was written, or came to be under its name: what is moved there keeps its time of writing.
+fn last_touched(path: &Path) -> Option<SystemTime> {
+    let found = fs::metadata(path).ok()?;
+    let since = Duration::new(found.ctime().try_into().ok()?, found.ctime_nsec().try_into().ok()?);
+    found.modified().ok().max(SystemTime::UNIX_EPOCH.checked_add(since))
+}
+
 fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
     let stamp = |path: &PathBuf| {
         let found = fs::metadata(path).ok()?;
@@ -79,8 +85,6 @@ fn digest(files: &[PathBuf]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use trueroute_testkit::Tempdir;
 
     use super::*;
@@ -111,9 +115,13 @@ mod tests {
         let dir = Tempdir::new().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "one").unwrap();
-        let written = fs::metadata(&file).unwrap().modified().unwrap();
+        let written = last_touched(&file).unwrap();
         assert_eq!(looks(&mut Watch::since(vec![file.clone()], written + Duration::from_nanos(1))), [false; 3]);
-        assert_eq!(looks(&mut Watch::since(vec![file], written)), [true, false, false]);
+        assert_eq!(looks(&mut Watch::since(vec![file.clone()], written)), [true, false, false]);
+        // As `cp -p` leaves it.
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        fs::File::options().write(true).open(&file).unwrap().set_modified(long_ago).unwrap();
+        assert!(last_touched(&file).unwrap() >= written);
     }
 
     #[test]
